@@ -1,0 +1,46 @@
+"""bounceclass: a verdict for each recipient that a bounce reports on.
+
+``classify`` reads a message; ``explain`` reads a code or a reply.
+"""
+
+from bounceclass.classify import classify, explain
+from bounceclass.model import (
+    Action,
+    Confidence,
+    Delivery,
+    Evidence,
+    Explanation,
+    Failure,
+    FeedbackReport,
+    Kind,
+    Original,
+    Reason,
+    Report,
+    Scope,
+    Severity,
+    SuggestedAction,
+)
+from bounceclass.rulebook import BrokenRules
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Action",
+    "BrokenRules",
+    "Confidence",
+    "Delivery",
+    "Evidence",
+    "Explanation",
+    "Failure",
+    "FeedbackReport",
+    "Kind",
+    "Original",
+    "Reason",
+    "Report",
+    "Scope",
+    "Severity",
+    "SuggestedAction",
+    "__version__",
+    "classify",
+    "explain",
+]

@@ -1,0 +1,327 @@
+"""Bytes to ``Mail``: the only module that meets a MIME library.
+
+fast-mail-parser reads nearly everything.  The standard library's ``email``
+(policy ``compat32``) reads what it refuses or loses: a header that begins with a
+space, a multipart without parts, bad base64.  Both give nodes of the same shape
+(``_Node``), and one walk over either makes the ``Mail``; a test holds the two to
+the same result.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from typing import TYPE_CHECKING, Protocol
+
+import fast_mail_parser
+
+from bounceclass.model import Mail
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+__all__ = ["MAX_BYTES", "MAX_DEPTH", "MAX_TEXT", "parse", "parse_header"]
+
+MAX_BYTES = 2 * 1024 * 1024
+"""Bytes of a message that are read: a report's machine-readable parts come first."""
+MAX_BROKEN = 256 * 1024
+"""Bytes of a message that are read where only ``email`` can read it: it is fifty times as slow."""
+MAX_TEXT = 512 * 1024
+"""Characters of notice text that are kept."""
+MAX_HTML = 256 * 1024
+"""Characters of an HTML part that are read."""
+MAX_TAGS = 10_000
+"""Tags of an HTML part up to which it is parsed; HTML parsers are quadratic in nesting."""
+MAX_BOUNDARIES = 10_000
+"""Lines that may be boundaries; a message is read up to the last of them."""
+MAX_WORDS = 5_000
+"""RFC 2047 words that are decoded; parsers are quadratic in their number."""
+MAX_FIELD = 16 * 1024
+"""Characters of a header field that are kept."""
+MAX_RULE_LINES = 12
+"""Lines that may stand between the end of a notice and the header of the returned message."""
+MAX_DEPTH = 32
+"""Levels of nested parts that are walked."""
+
+MACHINE_READABLE = {
+    "message/delivery-status",
+    "message/global-delivery-status",
+    "message/feedback-report",
+    "message/disposition-notification",
+    "message/global-disposition-notification",
+    # QUIRK: XWall calls its status part so; Exchange 5.5 gateways drop the "message/".
+    "application/xdelivery-status",
+    "text/delivery-status",
+}
+RETURNED_HEADER = {
+    "text/rfc822-headers",
+    "message/rfc822-headers",
+    "message/global-headers",
+    "message/global",
+    "message/rfc822",
+    "message/news",
+    "message/partial",
+    "text/rfc822",
+}
+
+_BOUNDARY = re.compile(rb"\n--")
+# field-name (RFC 5322 3.6.8) and the colon, spaces between them as obs-* allows
+_FIELD = re.compile(rb"[!-9;-~]{1,200}[ \t]{0,20}:")
+_FIELD_NAME = re.compile(r"[A-Za-z][!-9;-~]{0,100}[ \t]{0,20}:[ \t\n]")
+_CHARSET = re.compile(r"charset\s{0,9}=\s{0,9}[\"']?([^\s\"';]{1,40})", re.I)
+_REPORT_TYPE = re.compile(r"report-type\s{0,9}=\s{0,9}\"?([^\s\";]{1,80})", re.I)
+# ISO-2022 designations of JIS X 0208 and 0201 (RFC 1468)
+_ISO_2022_JP = re.compile(rb"\x1b(?:\$[@B]|\([BJ])")
+
+# Names that senders use for charsets which Python knows by another one, and
+# names that are used for a superset of what they denote.
+_CODECS = {
+    "gb2312": "gb18030",
+    "gbk": "gb18030",
+    "gb_2312-80": "gb18030",
+    "x-gbk": "gb18030",
+    "ks_c_5601-1987": "cp949",
+    "euc-kr": "cp949",
+    "shift_jis": "cp932",
+    "x-sjis": "cp932",
+    "windows-31j": "cp932",
+    "iso-2022-jp": "iso2022_jp_ext",
+    "cp50220": "iso2022_jp_ext",
+    "cp50221": "iso2022_jp_ext",
+    "iso-8859-1": "cp1252",
+    "us-ascii": "utf-8",
+    "ascii": "utf-8",
+    "ansi_x3.4-1968": "utf-8",
+    "unicode-1-1-utf-7": "utf-7",
+    "iso-8859-8-i": "iso8859_8",
+    "unicode": "utf-16",
+}
+
+
+class _Node(Protocol):
+    """One part of a message, as fast-mail-parser's ``PyLazyMimePart`` has it."""
+
+    @property
+    def content_type(self) -> str: ...
+    @property
+    def headers(self) -> dict[str, list[str]]: ...
+    @property
+    def content(self) -> bytes | None: ...
+    @property
+    def is_message(self) -> bool: ...
+    @property
+    def disposition(self) -> str | None: ...
+    @property
+    def children(self) -> Sequence[_Node]: ...
+
+
+def parse(raw: bytes, *, max_bytes: int = MAX_BYTES) -> Mail:
+    """Return *raw* taken apart.
+
+    Never raises on what the bytes say; what was damaged, cut or worked around is
+    named in ``defects``.  No more than *max_bytes* are read.
+    """
+    defects: list[str] = []
+    if len(raw) > max_bytes:
+        raw = raw[:max_bytes]
+        defects.append(f"size: only the first {max_bytes} bytes were read")
+    raw = _bounded(_plain_lines(raw, defects), defects)
+    if not _FIELD.match(raw):
+        defects.append("header: none")
+        raw = b"\n" + raw
+    return _mail(_tree(raw, defects), defects)
+
+
+def parse_header(text: str) -> dict[str, list[str]]:
+    """Return the first header in *text*, names in lower case.
+
+    Up to MAX_RULE_LINES lines before it are skipped: rule lines, blank lines, remarks.
+    """
+    begin = 0
+    for _ in range(MAX_RULE_LINES):
+        if _FIELD_NAME.match(text, begin) or begin < 0:
+            break
+        begin = text.find("\n", begin) + 1 or -1
+    if begin < 0:
+        return {}
+    head = text[begin:].encode("utf-8", "surrogateescape")
+    head = _plain_lines(head, [])
+    end = re.search(rb"\r?\n\r?\n", head)
+    head = (head[: end.start()] if end else head)[:MAX_TEXT]
+    if not _FIELD.match(head):
+        return {}
+    return _fields(_tree(head + b"\n\n", []).headers)
+
+
+def _plain_lines(raw: bytes, defects: list[str]) -> bytes:
+    """Drop what stands before the header and give lines an end that parsers know."""
+    if b"\n" not in raw and b"\r" in raw:
+        raw = raw.replace(b"\r", b"\n")
+        defects.append("lines: end in CR alone")
+    elif b"\r\r\n" in raw:
+        raw = raw.replace(b"\r\r\n", b"\r\n")
+        defects.append("lines: end in CR CR LF")
+    if raw[:1].isspace():
+        raw = raw.lstrip(b" \t\r\n")
+    if raw[:3] == b"\xef\xbb\xbf":
+        raw = raw[3:]
+    # the mbox separator, and as mboxrd quotes it (RFC 4155)
+    while raw.startswith((b"From ", b">From ")):
+        raw = raw.partition(b"\n")[2]
+    return raw
+
+
+def _bounded(raw: bytes, defects: list[str]) -> bytes:
+    """Cut what only an attack has so many of, and what would take parsers minutes."""
+    if raw.count(b"\n--") > MAX_BOUNDARIES:
+        last = next(itertools.islice(_BOUNDARY.finditer(raw), MAX_BOUNDARIES, None))
+        raw = raw[: last.start() + 1]
+        defects.append(f"mime: read up to boundary line {MAX_BOUNDARIES}")
+    if raw.count(b"=?") > MAX_WORDS:
+        raw = raw.replace(b"=?", b"= ?")
+        defects.append(f"header: more than {MAX_WORDS} encoded words, none was decoded")
+    return raw
+
+
+def _tree(raw: bytes, defects: list[str]) -> _Node:
+    try:
+        tree = fast_mail_parser.parse_email_tree(raw, mode="lazy")
+        for node, _ in _walk(tree):
+            if node.content_type.startswith("multipart/"):
+                if not node.children:
+                    break  # fast-mail-parser drops the body of a multipart without parts
+            elif node.content_type.startswith(("text/", "message/")):
+                _ = node.content  # raises DecodeError on bad base64
+        else:
+            return tree
+        defects.append("mime: a multipart without parts")
+    except (fast_mail_parser.ParseError, fast_mail_parser.DecodeError) as error:
+        defects.append(f"mime: {type(error).__name__}")
+    from bounceclass import _stdlib_mime  # ``email`` costs 20 ms, and few need it
+
+    if len(raw) > MAX_BROKEN:
+        defects.append(f"size: only the first {MAX_BROKEN} bytes of a broken message were read")
+    return _stdlib_mime.read(raw[:MAX_BROKEN])
+
+
+def _walk(root: _Node, *, into_messages: bool = False) -> Iterator[tuple[_Node, int]]:
+    """Yield every part and its depth, in order; a returned message is one part."""
+    stack: list[tuple[_Node, int]] = [(root, 0)]
+    while stack:
+        node, depth = stack.pop()
+        yield node, depth
+        if depth < MAX_DEPTH and (into_messages or not node.is_message):
+            stack.extend((child, depth + 1) for child in reversed(node.children))
+
+
+def _mail(root: _Node, defects: list[str]) -> Mail:
+    plain: list[str] = []
+    html: list[str] = []
+    machine: list[tuple[str, str]] = []
+    returned: dict[str, list[str]] | None = None
+    for node, depth in _walk(root):
+        kind = node.content_type
+        if depth == MAX_DEPTH:
+            defects.append(f"mime: nested deeper than {MAX_DEPTH} parts")
+            break
+        if kind in MACHINE_READABLE:
+            machine.append((kind, _text(node, defects)))
+        elif kind in RETURNED_HEADER:
+            if not returned:
+                returned = _returned(node, defects)
+        elif kind == "text/html":
+            if not plain and not _attached(node):
+                html.append(_text(node, defects))
+        elif kind.startswith("text/") and not _attached(node):
+            text = _text(node, defects)
+            if text.strip():
+                plain.append(text)
+    text = "\n\n".join(plain)
+    if not plain and html:
+        text = "\n\n".join(map(_readable, html))
+    if len(text) > MAX_TEXT:
+        text = text[:MAX_TEXT]
+        defects.append(f"text: only the first {MAX_TEXT} characters were read")
+    headers = _fields(root.headers)
+    found = _REPORT_TYPE.search(headers.get("content-type", [""])[0])
+    return Mail(
+        headers=headers,
+        content_type=root.content_type,
+        report_type=found[1].lower() if found else "",
+        text=text,
+        machine=tuple(machine),
+        returned=returned,
+        defects=tuple(defects),
+    )
+
+
+def _attached(node: _Node) -> bool:
+    return (node.disposition or "").lower().startswith("attachment")
+
+
+def _fields(headers: dict[str, list[str]]) -> dict[str, list[str]]:
+    fields: dict[str, list[str]] = {}
+    for name, values in headers.items():
+        fields.setdefault(name.strip().lower(), []).extend(" ".join(value[:MAX_FIELD].split()) for value in values)
+    return fields
+
+
+def _returned(node: _Node, defects: list[str]) -> dict[str, list[str]]:
+    if node.is_message and node.children:
+        return _fields(node.children[0].headers)
+    return parse_header(_text(node, defects))
+
+
+def _text(node: _Node, defects: list[str]) -> str:
+    """Return the text of a leaf, lines ending in LF."""
+    content = node.content or b""
+    declared = _CHARSET.search(node.headers.get("Content-Type", [""])[0] or _content_type(node.headers))
+    text = _decode(content, declared[1].lower() if declared else "", defects)
+    return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
+
+
+def _content_type(headers: dict[str, list[str]]) -> str:
+    return next((values[0] for name, values in headers.items() if name.lower() == "content-type"), "")
+
+
+def _decode(content: bytes, charset: str, defects: list[str]) -> str:
+    """Return *content* as text, whatever *charset* was declared.
+
+    Plain ASCII needs no charset.  Otherwise the declared one is tried, then what
+    the bytes look like; the last resort maps every byte to something.
+    """
+    if content.isascii() and b"\x1b" not in content and not charset.startswith(("utf-7", "utf-16", "hz", "unicode")):
+        return content.decode("ascii")
+    guesses = [_CODECS.get(charset, charset) or "utf-8", "utf-8", "cp1252"]
+    if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        guesses.insert(0, "utf-16")
+    elif b"\x1b" in content and _ISO_2022_JP.search(content):
+        guesses.insert(0, "iso2022_jp_ext")
+    for codec in guesses:
+        try:
+            return content.decode(codec)
+        except (UnicodeError, LookupError, ValueError):
+            if (note := f"charset: not {codec}") not in defects:
+                defects.append(note)
+    return content.decode(
+        guesses[0] if guesses[0] in ("utf-8", "gb18030", "iso2022_jp_ext", "cp932") else "latin-1", "replace"
+    )
+
+
+def _readable(html: str) -> str:
+    """Return the text that a browser would show of *html*."""
+    html = html[:MAX_HTML]
+    if html.count("<") > MAX_TAGS:
+        return _TAG.sub(" ", html)
+    from selectolax.lexbor import LexborHTMLParser  # 15 ms, and only HTML-only notices need it
+
+    tree = LexborHTMLParser(_BREAKS.sub(r"\n\g<0>", html))
+    tree.strip_tags(["script", "style", "head", "title"])
+    body = tree.body
+    lines = (body.text() if body is not None else "").replace("\xa0", " ").splitlines()
+    return "\n".join(line.strip() for line in lines)
+
+
+_TAG = re.compile(r"<[^<>]{0,4000}>")
+# elements after which a browser begins a new line
+_BREAKS = re.compile(r"<(?:br|/?p|/?div|/?tr|/?table|/?li|/?ul|/?h[1-6]|hr|/?pre|/?blockquote)\b", re.I)

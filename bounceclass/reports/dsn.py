@@ -1,0 +1,188 @@
+"""Delivery status notifications: RFC 3464, in the frame of RFC 6522, with the addresses of RFC 6533."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from bounceclass import fields, smtp
+from bounceclass import status as statuses
+from bounceclass.model import Action, Confidence, Kind, Notice, Outcome
+from bounceclass.reports import freeform, layouts, origin
+
+if TYPE_CHECKING:
+    from bounceclass.fields import Fields
+    from bounceclass.model import Mail
+
+__all__ = ["actions_kind", "read"]
+
+# How Action fields begin, standard words first (RFC 3464 2.3.3)
+_ACTIONS = (
+    ("fail", Action.FAILED),
+    ("err", Action.FAILED),  # QUIRK: OpenSMTPD before 6.0
+    ("permanent", Action.FAILED),
+    ("undeliver", Action.FAILED),
+    ("bounce", Action.FAILED),
+    ("reject", Action.FAILED),
+    ("delay", Action.DELAYED),
+    ("defer", Action.DELAYED),
+    ("temp", Action.DELAYED),
+    ("warn", Action.DELAYED),
+    ("deliver", Action.DELIVERED),  # also Postfix's "deliverable" of a verify
+    ("success", Action.DELIVERED),
+    ("relay", Action.RELAYED),
+    ("expand", Action.EXPANDED),
+)
+STATUS_PARTS = frozenset(
+    (
+        "message/delivery-status",
+        "message/global-delivery-status",
+        "application/xdelivery-status",
+        "text/delivery-status",
+    )
+)
+
+
+def read(mail: Mail) -> Notice | None:
+    """Return the outcomes of the status parts; see the contract in ``reports``."""
+    parts = [text for kind, text in mail.machine if kind in STATUS_PARTS]
+    if not parts:
+        return _read_inline(mail)
+    if mail.content_type != "multipart/report" and not origin.written_by_mailer(mail):
+        return None  # someone sends a report on (mikel/mail#996)
+    return _notice(mail, parts)
+
+
+def _read_inline(mail: Mail) -> Notice | None:
+    """Read status fields that stand in the text: WorkMail, gateways that flatten MIME."""
+    lower = mail.text.lower()
+    if "final-recipient:" not in lower or "action:" not in lower or not origin.written_by_mailer(mail):
+        return None
+    if origin.is_forwarded(mail):
+        return None
+    start = min(
+        i
+        for i in (lower.find(name) for name in ("reporting-mta:", "original-recipient:", "final-recipient:"))
+        if i >= 0
+    )
+    text = mail.text[start:]
+    end = layouts.end_of_notice(text)
+    return _notice(mail, [text[:end]])
+
+
+def _notice(mail: Mail, parts: list[str]) -> Notice | None:
+    message: Fields = {}
+    outcomes: list[Outcome] = []
+    for part in parts:
+        fields_, groups = fields.groups(part)
+        message = message or fields_
+        outcomes.extend(_outcome(group) for group in groups)
+    outcomes = [outcome for outcome in outcomes if outcome.action is not None]
+    if not outcomes:
+        return layouts.read(mail) or freeform.read(mail)
+    reporting = fields.host(message.get("reporting-mta", ""))
+    dialect, purpose = layouts.author(mail)
+    if purpose is Kind.CHALLENGE:  # QUIRK: Boxbe asks for confirmation in the form of a failure
+        return Notice(kind=purpose, dialect=dialect)
+    if any(outcome.action in (Action.FAILED, Action.DELAYED) for outcome in outcomes):
+        outcomes = _with_notes(mail, outcomes)
+    outcomes = [outcome if _named(outcome) else freeform.with_guessed_recipient(mail, outcome) for outcome in outcomes]
+    return Notice(
+        kind=actions_kind(outcomes),
+        dialect=dialect or "rfc3464",
+        reporting_mta=reporting,
+        arrival_date=fields.date(message.get("arrival-date", "")),
+        envelope_id=_envelope_id(message),
+        outcomes=tuple(outcomes),
+        confidence=Confidence.CERTAIN,
+    )
+
+
+def _named(outcome: Outcome) -> bool:
+    return bool(outcome.final_recipient or outcome.original_recipient or outcome.recipient)
+
+
+def actions_kind(outcomes: list[Outcome]) -> Kind:
+    """Bounce if any failed, else delay if any is delayed, else success."""
+    actions = {outcome.action for outcome in outcomes}
+    if Action.FAILED in actions:
+        return Kind.BOUNCE
+    return Kind.DELAY if Action.DELAYED in actions else Kind.SUCCESS
+
+
+def _envelope_id(message: Fields) -> str | None:
+    value = message.get("original-envelope-id", "")
+    return fields.clean(value)
+
+
+def _outcome(group: Fields) -> Outcome:
+    status = statuses.find(group.get("status", ""))
+    action = _action(group.get("action", ""), status)
+    kind, diagnostic = fields.typed(group.get("diagnostic-code", ""))
+    if kind == "x-unix" and diagnostic.isdecimal():
+        diagnostic = f"mailer exited with status {diagnostic}"  # QUIRK: Sendmail writes the bare sysexits number
+    source = "dsn.diagnostic"
+    if not diagnostic and len(group.get("status", "")) > 8:
+        diagnostic, source = group["status"], "dsn.status"  # QUIRK: the reason as a comment on the Status
+    final = fields.address(group.get("final-recipient", "")) or fields.address(group.get("x-actual-recipient", ""))
+    return Outcome(
+        original_recipient=fields.address(group.get("original-recipient", "")),
+        final_recipient=final,
+        action=action,
+        status=status,
+        diagnostic=diagnostic,
+        source=source,
+        remote_mta=fields.host(group.get("remote-mta", "")),
+        last_attempt=fields.date(group.get("last-attempt-date", "")),
+        will_retry_until=fields.date(group.get("will-retry-until", "")),
+    )
+
+
+def _action(value: str, status: str | None) -> Action | None:
+    word = value.strip().lower()
+    for beginning, action in _ACTIONS:
+        if word.startswith(beginning):
+            return action
+    if status and status[0] == "2":
+        return Action.DELIVERED
+    return Action.FAILED  # a group that names no action was written because something failed
+
+
+def _says_little(outcome: Outcome) -> bool:
+    """Tell whether the diagnostic leaves it to the human part to say what happened."""
+    if outcome.action not in (Action.FAILED, Action.DELAYED):
+        return False
+    words = outcome.diagnostic
+    return len(words) < 12 or not any(c.isalpha() for c in words) or not _is_specific(words) or not _named(outcome)
+
+
+def _is_specific(words: str) -> bool:
+    found = statuses.find(words)
+    return found is not None and not statuses.is_generic(found) and not statuses.is_expiry(found)
+
+
+def _with_notes(mail: Mail, outcomes: list[Outcome]) -> list[Outcome]:
+    """Add what the human part says of each recipient (Gmail, Exchange, Yandex, Sendmail)."""
+    said = layouts.passages(mail) or freeform.passages(mail)
+    if not said:
+        return outcomes
+    by_address = {passage.recipient.lower(): passage for passage in said if passage.recipient}
+    noted = []
+    for outcome in outcomes:
+        names = [name.lower() for name in (outcome.final_recipient, outcome.original_recipient) if name]
+        passage = next((by_address[name] for name in names if name in by_address), None)
+        if passage is None and len(said) == 1 and len(outcomes) == 1:
+            passage = said[0]
+        noted.append(_noted(outcome, passage) if passage else outcome)
+    return noted
+
+
+def _noted(outcome: Outcome, passage: Outcome) -> Outcome:
+    return msgspec.structs.replace(
+        outcome,
+        notes=passage.diagnostic if _says_little(outcome) else "",
+        command=smtp.command_refused(passage.diagnostic),
+        generated_from=outcome.generated_from or passage.generated_from,
+        recipient=outcome.recipient or passage.recipient,
+    )

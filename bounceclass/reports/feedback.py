@@ -1,0 +1,96 @@
+"""Complaints: feedback reports (RFC 5965, RFC 6591) and the forms that came before them."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from bounceclass import fields, mime
+from bounceclass.model import Confidence, FeedbackReport, Kind, Notice
+from bounceclass.reports import origin
+
+if TYPE_CHECKING:
+    from bounceclass.fields import Fields
+    from bounceclass.model import Mail
+
+__all__ = ["read"]
+
+# Fields that may stand several times (RFC 5965 3.3)
+_REPEATED = ("original-rcpt-to", "reported-domain", "reported-uri")
+_UNSUBSCRIBE = re.compile(r"\s*unsubscribe(?:[ :]\S{0,200})?\s*", re.I)
+_COMPLAINT_SUBJECT = re.compile(
+    r"complaint about message from \S{1,64}|e-?mail feedback report|email abuse report|client tos notification", re.I
+)
+# Who sent complaints before there was a format: Microsoft JMRP, AOL, and DMARC reports without a report part
+_COMPLAINT_SENDER = re.compile(
+    r"staff@hotmail\.com|scomp@aol\.net|feedback@|feedbackloop@|abuse@|complaints@|jmrp", re.I
+)
+_DMARC_SUBJECT = re.compile(r"dmarc (?:failure|forensic) report", re.I)
+
+
+def read(mail: Mail) -> Notice | None:
+    """Return the feedback report in *mail*; see the contract in ``reports``."""
+    part = next((text for kind, text in mail.machine if kind == "message/feedback-report"), None)
+    if part is not None:
+        return Notice(kind=Kind.FEEDBACK, dialect="arf", feedback=_report(part, mail))
+    if mail.report_type == "feedback-report":
+        return Notice(kind=Kind.FEEDBACK, dialect="arf", feedback=_report(mail.text, mail))
+    if "feedback-type:" in mail.text[:4096].lower() and "user-agent:" in mail.text[:4096].lower():
+        return Notice(kind=Kind.FEEDBACK, dialect="arf", feedback=_report(mail.text[:65536], mail))
+    return _before_arf(mail)
+
+
+def _before_arf(mail: Mail) -> Notice | None:
+    subject, sender = mail.get("subject"), mail.get("from")
+    if _COMPLAINT_SENDER.search(sender) and (_COMPLAINT_SUBJECT.search(subject) or _DMARC_SUBJECT.search(subject)):
+        kind = "auth-failure" if _DMARC_SUBJECT.search(subject) else "abuse"
+        source = re.search(r"from \[?([0-9a-f.:]{7,45})\]?", subject, re.I)
+        rcpt = _hotmail_recipient(mail)
+        return Notice(
+            kind=Kind.FEEDBACK,
+            feedback=FeedbackReport(type=kind, source_ip=source[1] if source else None, original_rcpt_to=rcpt),
+            confidence=Confidence.PROBABLE,
+        )
+    if _DMARC_SUBJECT.search(subject) and mail.content_type == "multipart/report":
+        return Notice(kind=Kind.FEEDBACK, feedback=FeedbackReport(type="auth-failure"), confidence=Confidence.PROBABLE)
+    # a list-unsubscribe by mail (RFC 2369 3.2): an empty message whose subject is the command
+    if _UNSUBSCRIBE.fullmatch(subject) and len(mail.text.strip()) < 2000 and not origin.written_by_mailer(mail):
+        return Notice(kind=Kind.FEEDBACK, feedback=FeedbackReport(type="opt-out"), confidence=Confidence.PROBABLE)
+    return None
+
+
+def _hotmail_recipient(mail: Mail) -> tuple[str, ...]:
+    """QUIRK: Microsoft's JMRP names the complainer in X-HmXmrOriginalRecipient of the returned message."""
+    values = (mail.returned or {}).get("x-hmxmroriginalrecipient", ())
+    return tuple(one for one in map(fields.clean, values) if one)
+
+
+def _report(text: str, mail: Mail) -> FeedbackReport:
+    repeated = mime.parse_header(text)
+    plain: Fields = {name: values[0] for name, values in repeated.items()}
+
+    def many(name: str) -> tuple[str, ...]:
+        return tuple(one for one in map(fields.clean, repeated.get(name, ())) if one)
+
+    incidents = plain.get("incidents", "")
+    return FeedbackReport(
+        type=plain.get("feedback-type", "").strip().lower() or None,
+        user_agent=plain.get("user-agent") or None,
+        version=plain.get("version") or None,
+        source_ip=plain.get("source-ip") or None,
+        original_mail_from=fields.clean(plain.get("original-mail-from", "")),
+        original_rcpt_to=many("original-rcpt-to") or _redacted(mail),
+        arrival_date=fields.date(plain.get("arrival-date") or plain.get("received-date") or ""),
+        reporting_mta=fields.host(plain.get("reporting-mta", "")),
+        reported_domain=many("reported-domain"),
+        reported_uri=tuple(repeated.get("reported-uri", ())),
+        incidents=int(incidents) if incidents.isdecimal() and len(incidents) < 10 else None,
+        auth_failure=plain.get("auth-failure", "").strip().lower() or None,
+        delivery_result=plain.get("delivery-result", "").strip().lower() or None,
+    )
+
+
+def _redacted(mail: Mail) -> tuple[str, ...]:
+    """Original-Rcpt-To is optional (RFC 5965 3.2): without it, the To of the returned message."""
+    values = (mail.returned or {}).get("to", ())
+    return tuple(found[0] for value in values[:1] for found in list(origin.ADDRESS.finditer(value[:2000]))[:10])

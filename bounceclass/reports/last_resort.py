@@ -1,0 +1,54 @@
+"""flufl.bounce, Mailman's detectors, for what no other reader knows.
+
+It finds addresses and nothing else, so all that is drawn from it is a guess.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bounceclass import fields
+from bounceclass.model import Action, Confidence, Kind, Notice, Outcome
+from bounceclass.reports import origin
+
+if TYPE_CHECKING:
+    from bounceclass.model import Mail
+
+__all__ = ["read"]
+
+MAX_TEXT = 64 * 1024
+"""Characters of text that the detectors are given: some of them search each line many times."""
+
+
+def read(mail: Mail) -> Notice | None:
+    """Return the addresses that flufl.bounce finds; see the contract in ``reports``."""
+    if not origin.written_by_mailer(mail) or not origin.subject_tells(mail) or not mail.text.strip():
+        return None
+    import email.message  # flufl.bounce costs 57 ms to import, and few messages come here
+
+    from flufl.bounce import all_failures
+
+    message = email.message.Message()
+    for name in ("from", "subject", "x-mailer", "to"):
+        if mail.get(name):
+            message[name] = mail.get(name)
+    message["content-type"] = "text/plain"
+    message.set_payload(mail.text[:MAX_TEXT])
+    try:
+        temporary, permanent = all_failures(message)
+    except Exception:  # noqa: BLE001 - it lets through whatever its detectors raise
+        return None
+    outcomes = [_outcome(one, Action.FAILED) for one in sorted(permanent)] + [
+        _outcome(one, Action.DELAYED) for one in sorted(temporary)
+    ]
+    if not outcomes:
+        return None
+    return Notice(
+        kind=Kind.BOUNCE if permanent else Kind.DELAY,
+        outcomes=tuple(outcomes),
+        confidence=Confidence.GUESS,
+    )
+
+
+def _outcome(address: bytes, action: Action) -> Outcome:
+    return Outcome(recipient=fields.clean(address.decode("utf-8", "replace")), action=action, guessed=True)

@@ -1,0 +1,73 @@
+"""Whether a mail system wrote a message, and words that notices have in common."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from bounceclass import fields
+
+if TYPE_CHECKING:
+    from bounceclass.model import Mail
+
+__all__ = ["ADDRESS", "is_forwarded", "may_be_notice", "own_addresses", "sent_by_daemon", "subject_tells", "written_by_mailer"]
+
+# addr-spec (RFC 5322 3.4.1) as it stands in running text; bounded on both sides
+ADDRESS = re.compile(
+    r"(?<![\w.+=&*!#$%/?^{}|~-])[\w.+=&*!#$%/?^{}|~'-]{1,128}@(?:[\w-]{1,63}\.){0,10}[\w-]{1,63}", re.UNICODE
+)
+
+# local parts and display names that only mail systems send from
+_DAEMON = re.compile(
+    r"mailer-?_?daemon|mail-?daemon|post_?master|mail delivery|mail administrator|mail-?system|delivery system|delivery subsystem"
+    r"|system administrator|microsoft (?:outlook|exchange)|mail delivery agent|internet mail|mailsystem|mdaemon|imss@|interscan"
+    r"|content-filter|courier mail server|mail deliver|daemon@|email-bounces|delivery-status|undeliver|mail server|mailserver|mta-?daemon",
+    re.I,
+)
+_SUBJECT = re.compile(
+    r"undeliver|returned mail|mail(?: delivery)? fail|delivery (?:status|fail|problem|report|error|notification|delay|has failed|warning)|failure notice|failed mail"
+    r"|delivery (?:to|of)|could ?n[o']t (?:be )?(?:send|deliver)|non[- ]?deliver|mail system error|not delivered|nondelivery|message status|failed delivery|failure delivery"
+    r"|メールエラー通知|unzustellbar|non remis|non recapit|olevererbart|onbestelbaar|no se (?:puede|pudo) entregar|n[ãa]o.entregue|mail error|bounced?\b|mailbox|unknown (?:user|address)|mail failed",
+    re.I,
+)
+
+
+def written_by_mailer(mail: Mail) -> bool:
+    """Tell whether a mail system wrote *mail*: a null sender, a daemon's name, X-Failed-Recipients."""
+    return "x-failed-recipients" in mail.headers or mail.get("return-path") == "<>" or sent_by_daemon(mail)
+
+
+def sent_by_daemon(mail: Mail) -> bool:
+    """Tell whether the author has a mail system's name, or none at all."""
+    sender = mail.get("from") or mail.get("sender") or mail.get("resent-from")
+    # QUIRK: Barracuda, DragonFly, McAfee, SurfControl write an empty From.
+    return not fields.clean(sender) or sender.endswith("<>") or bool(_DAEMON.search(sender))
+
+
+def may_be_notice(mail: Mail) -> bool:
+    """Tell whether *mail* may be a notice, and not a message of a person or a list that quotes one."""
+    if written_by_mailer(mail):
+        return True
+    return subject_tells(mail) and not any(name in mail.headers for name in ("list-id", "list-post", "x-beenthere"))
+
+
+def subject_tells(mail: Mail) -> bool:
+    """Tell whether the subject is one that notices have."""
+    return bool(_SUBJECT.search(mail.get("subject")))
+
+
+def is_forwarded(mail: Mail) -> bool:
+    """Tell whether a person sends the message on or answers it."""
+    subject = mail.get("subject").lower()
+    return subject.startswith(("fw:", "fwd:", "re:", "wg:", "tr:", "rv:", "aw:")) and (
+        "in-reply-to" in mail.headers or "references" in mail.headers or not written_by_mailer(mail)
+    )
+
+
+def own_addresses(mail: Mail) -> set[str]:
+    """Return the addresses that a notice names without meaning them: its own sender and reader."""
+    own: set[str] = set()
+    for name in ("from", "to", "delivered-to", "x-original-to", "reply-to", "return-path", "sender", "errors-to"):
+        for value in mail.headers.get(name, ()):
+            own.update(found[0].lower() for found in ADDRESS.finditer(value[:2000]))
+    return own

@@ -1,0 +1,48 @@
+"""Receipts: message disposition notifications (RFC 8098)."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from bounceclass import fields
+from bounceclass.model import Action, Confidence, Kind, Notice, Outcome
+
+if TYPE_CHECKING:
+    from bounceclass.model import Mail
+
+__all__ = ["read"]
+
+_PARTS = frozenset(("message/disposition-notification", "message/global-disposition-notification"))
+# Dovecot: "Your message to <a@b> was automatically rejected:"
+_REJECTED = re.compile(r"was automatically rejected:?", re.I)
+
+
+def read(mail: Mail) -> Notice | None:
+    """Return the receipt in *mail*; see the contract in ``reports``.
+
+    A receipt is no bounce, with one exception.  QUIRK: Dovecot's LDA and Sieve
+    "reject" (RFC 5429 2.1) refuse a message, also for a full mailbox, in the form of one.
+    """
+    part = next((text for kind, text in mail.machine if kind in _PARTS), None)
+    if part is None and mail.report_type != "disposition-notification":
+        return None
+    message, groups = fields.groups(part or mail.text)
+    found = {name: value for group in (message, *groups) for name, value in group.items()}
+    disposition = found.get("disposition", "").lower()
+    rejected = _REJECTED.search(mail.text)
+    says_so = "(rejected)" in mail.get("auto-submitted").lower() or disposition.rstrip().endswith(
+        ("failed", "failed/error")
+    )
+    if not rejected and not says_so:
+        return Notice(kind=Kind.RECEIPT)
+    words = mail.text[rejected.end() if rejected else 0 :].strip()
+    outcome = Outcome(
+        original_recipient=fields.address(found.get("original-recipient", "")),
+        final_recipient=fields.address(found.get("final-recipient", "")),
+        action=Action.FAILED,
+        diagnostic=words,
+        source="text",
+    )
+    dialect = "dovecot" if "dovecot" in found.get("reporting-ua", "").lower() else None
+    return Notice(kind=Kind.BOUNCE, dialect=dialect, outcomes=(outcome,), confidence=Confidence.PROBABLE)

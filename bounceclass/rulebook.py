@@ -1,0 +1,517 @@
+"""The rules of ``data/``: loaded, indexed, and matched by specificity.
+
+docs/rules.md says what a row is.  Nothing here knows what a bounce looks like; it
+is given the words of one refusal and returns every row that fits, the most specific
+first.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from functools import cache
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+import ahocorasick_rs
+import msgspec
+import tomli  # compiled; a third of tomllib's time
+from msgspec import Struct
+
+from bounceclass.model import Reason, Scope, Severity, SuggestedAction
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from importlib.resources.abc import Traversable
+    from pathlib import Path
+
+__all__ = ["BrokenRules", "Match", "Provider", "Rule", "Rulebook", "Said", "load", "normalised"]
+
+MAX_GAP = 120
+"""Characters that a ``*`` in a phrase may stand for."""
+
+
+class BrokenRules(ValueError):
+    """A rule file cannot be read, or a row of it makes no sense."""
+
+
+class Row(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What every row of the rule data has in common: nothing it does not know is accepted."""
+
+
+class Advice(Row, frozen=True, kw_only=True):
+    """What a provider says to do about a refusal."""
+
+    en: str
+    it: str
+    url: str | None = None
+
+
+class Rule(Row, frozen=True, kw_only=True):
+    """Words, and what they mean; see docs/rules.md."""
+
+    id: str
+    reason: Reason
+    source: str
+    examples: tuple[str, ...]
+    counter_examples: tuple[str, ...] = ()
+    phrases: tuple[str, ...] = ()
+    status: tuple[str, ...] = ()
+    reply: tuple[int, ...] = ()
+    command: tuple[str, ...] = ()
+    dialect: tuple[str, ...] = ()
+    pattern: str | None = None
+    generic: bool = False
+    scope: Scope | None = None
+    advice: Advice | None = None
+
+
+class Provider(Row, frozen=True, kw_only=True):
+    """Who refused, and how it is recognised."""
+
+    name: str
+    title: str
+    hosts: tuple[str, ...] = ()
+    marks: tuple[str, ...] = ()
+    domains: tuple[str, ...] = ()
+
+
+class ProviderFile(Row, frozen=True, kw_only=True):
+    provider: Provider
+    rule: tuple[Rule, ...] = ()
+
+
+class GeneralFile(Row, frozen=True, kw_only=True):
+    rule: tuple[Rule, ...] = ()
+
+
+class ReasonRow(Row, frozen=True, kw_only=True):
+    """What follows from a reason, and the words of other tools for it."""
+
+    scope: Scope
+    suppress: bool
+    action: SuggestedAction
+    no_code: Severity
+    who: str
+    always: Severity | None = None
+    sisimai: str
+    kumomta: str
+    powermta: str
+    sparkpost: tuple[int, ...]
+    ses: str
+    postmark: str
+    anymail: str
+
+
+class StatusRow(Row, frozen=True, kw_only=True):
+    """An enhanced status code (RFC 3463, RFC 5248)."""
+
+    code: str
+    kind: str
+    meaning: dict[str, str]
+    source: str
+    reason: Reason | None = None
+    generic: bool = False
+    registered: bool = True
+    range: tuple[int, int] | None = None
+    """First and last detail of a family of unregistered codes; an exact row wins."""
+
+
+class ReplyRow(Row, frozen=True, kw_only=True):
+    """A reply code (RFC 5321 4.2)."""
+
+    code: str
+    kind: str
+    meaning: dict[str, str]
+    action: dict[str, str]
+    source: str
+    vendor: dict[str, str] = {}
+    reason: Reason | None = None
+    generic: bool = False
+    status: str | None = None
+
+
+class StatusFile(Row, frozen=True, kw_only=True):
+    status: tuple[StatusRow, ...]
+
+
+class ReplyFile(Row, frozen=True, kw_only=True):
+    reply: tuple[ReplyRow, ...]
+
+
+class Said(Struct, frozen=True, kw_only=True):
+    """The words of one refusal, as rules see them."""
+
+    raw: str
+    """Normalised, for the rules of providers."""
+    blanked: str
+    """Without addresses, hosts, URLs and frames, for general rules."""
+    about_sender: bool = False
+    """A frame says that the sender, its host or its HELO was refused."""
+    frame: str = ""
+    code: int | None = None
+    status: str | None = None
+    command: str | None = None
+    dialect: str | None = None
+    providers: frozenset[str] = frozenset()
+
+
+class Match(Struct, frozen=True, kw_only=True):
+    """A rule that fits, how specific it is, and the words it found."""
+
+    rule: Rule
+    rank: tuple[bool, bool, bool, bool, int]
+    """Not generic, the provider's own, bound to a command, to a code, literal characters."""
+    text: str
+
+
+# --- the words ------------------------------------------------------------------
+
+_PLAIN = str.maketrans("\u2018\u2019\u201c\u201d\u00a0\u2013\u2014\uff1a\u3000", "''\"\" --: ")
+_FRAME = re.compile(
+    r"(recipient address|sender address|client host|client|helo command|ehlo command|end-of-data|data command|relay) rejected:? ?",
+)
+_SENDER_FRAMES = frozenset(("sender address", "client host", "client", "helo command", "ehlo command"))
+# Host names of two labels need a last label that is one: "rejected.see" has none.
+_HOST = re.compile(
+    r"(?=.*[a-z])[a-z0-9_*-]+(?:\.[a-z0-9_-]+)*\.(?:[a-z]{2}|com|net|org|edu|gov|mil|int|arpa|info|biz|name|mobi|email|cloud|online|local|localdomain|example|invalid|test|xn--[a-z0-9-]+)"
+)
+_IP = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}(?:/\d{1,2})?|(?=.*[0-9a-f]*:[0-9a-f]*:)[0-9a-f:.]{3,45}")
+_OPENING = "<([{\"'`«"
+_CLOSING = ">)]}\"'`»"
+
+
+def normalised(text: str) -> str:
+    """Return *text* in lower case, white space as one space, typographic quotes as plain ones."""
+    text = " ".join(text.split()).lower()
+    return text if text.isascii() else text.translate(_PLAIN)
+
+
+def blanked(text: str) -> str:
+    """Return normalised *text* with every address, host, IP address and URL as ``~``."""
+    return " ".join([_blank(word) if "." in word or "@" in word or ":" in word else word for word in text.split(" ")])
+
+
+def _blank(word: str) -> str:
+    end = len(word)
+    while end and word[end - 1] in ".,;:!?…":
+        end -= 1
+    core, tail = word[:end], word[end:]
+    if "@" in core and len(core) > 1:
+        at = core.index("@")
+        start = max(core.rfind(mark, 0, at) for mark in "<(\"'=:[{`") + 1
+        stop = min((i for i in (core.find(mark, at) for mark in ">)\"']};,|") if i > 0), default=len(core))
+        rest = core[stop:].lstrip(_CLOSING)
+        return core[:start].rstrip(_OPENING) + "~" + (_blank(rest) if rest else "") + tail
+    if "://" in core or core.startswith("www."):
+        start = core.find("http")
+        return core[: max(start, 0)].rstrip(_OPENING) + "~" + tail
+    bare = core.strip(_OPENING + _CLOSING)
+    name = bare.partition("[")[0] or bare
+    if _HOST.fullmatch(name.rstrip(".:")) or _IP.fullmatch(name) or _IP.fullmatch(name.partition(":")[0]):
+        return "~" + tail
+    return word
+
+
+# --- the index ------------------------------------------------------------------
+
+
+class _Phrases:
+    """Finds every phrase of many rules in one pass over a text."""
+
+    def __init__(self, rules: list[Rule]) -> None:
+        self._entries: list[tuple[Rule, tuple[str, ...]]] = []
+        anchors: list[str] = []
+        for rule in rules:
+            for phrase in rule.phrases:
+                pieces = tuple(piece for piece in normalised(phrase).split("*") if piece.strip())
+                if not pieces:
+                    raise BrokenRules(f"{rule.id}: the phrase {phrase!r} has no words")
+                self._entries.append((rule, pieces))
+                anchors.append(max(pieces, key=len))
+        self._automaton = ahocorasick_rs.AhoCorasick(
+            anchors, implementation=ahocorasick_rs.Implementation.ContiguousNFA
+        )
+
+    def find(self, text: str) -> Iterator[tuple[Rule, int, int, int]]:
+        """Yield rule, start, end and the number of literal characters of what fits."""
+        done: set[int] = set()
+        for index, start, end in self._automaton.find_matches_as_indexes(text, overlapping=True):
+            if index in done:
+                continue
+            rule, pieces = self._entries[index]
+            if len(pieces) > 1:
+                done.add(index)
+                span = _gapped(text, pieces)
+                if span:
+                    yield rule, *span, sum(map(len, pieces))
+            elif _whole(text, start, end):
+                done.add(index)
+                yield rule, start, end, end - start
+
+
+def _whole(text: str, start: int, end: int) -> bool:
+    """A phrase begins at the beginning of a word, and its number ends where it ends."""
+    if (
+        start
+        and text[start].isalnum()
+        and text[start].isascii()
+        and text[start - 1].isalnum()
+        and text[start - 1].isascii()
+    ):
+        return False
+    return not (end < len(text) and text[end - 1].isdigit() and text[end].isdigit())
+
+
+def _gapped(text: str, pieces: tuple[str, ...]) -> tuple[int, int] | None:
+    """Find *pieces* in order, no more than MAX_GAP characters apart."""
+    start = -1
+    for _ in range(16):  # a bound on how often a first piece is tried
+        start = text.find(pieces[0], start + 1)
+        if start < 0:
+            return None
+        end = start + len(pieces[0])
+        if not _whole(text, start, end):
+            continue
+        for piece in pieces[1:]:
+            at = text.find(piece, end, end + MAX_GAP + len(piece))
+            if at < 0:
+                break
+            end = at + len(piece)
+        else:
+            return start, end
+    return None
+
+
+class Rulebook:
+    """Every row of the rule data, ready to be asked."""
+
+    def __init__(
+        self,
+        *,
+        reasons: dict[Reason, ReasonRow],
+        statuses: dict[str, StatusRow],
+        replies: dict[str, ReplyRow],
+        providers: dict[str, Provider],
+        rules: list[tuple[str | None, Rule]],
+        version: str,
+    ) -> None:
+        self.reasons = reasons
+        self.statuses = statuses
+        self.replies = replies
+        self.providers = providers
+        self.version = version
+        self.rules = tuple(rule for _, rule in rules)
+        self.owner = {rule.id: owner for owner, rule in rules}
+        self._check()
+        self._general = _Phrases([rule for owner, rule in rules if owner is None])
+        self._owned = _Phrases([rule for owner, rule in rules if owner is not None])
+        self._bare: dict[str, list[Rule]] = {}
+        for owner, rule in rules:
+            if not rule.phrases:
+                self._bare.setdefault(owner or "", []).append(rule)
+        self._families: dict[str, list[StatusRow]] = {}
+        for row in statuses.values():
+            if row.range:
+                self._families.setdefault(row.code.split(".")[1], []).append(row)
+        self._patterns = {rule.id: _compiled(rule) for rule in self.rules if rule.pattern}
+        self._hosts = {end: name for name, provider in providers.items() for end in provider.hosts}
+        self._domains = {end: name for name, provider in providers.items() for end in provider.domains}
+        self._mark_owner = [name for name, provider in providers.items() for _ in provider.marks]
+        marks = [normalised(mark) for provider in providers.values() for mark in provider.marks]
+        self._marks = ahocorasick_rs.AhoCorasick(marks, implementation=ahocorasick_rs.Implementation.ContiguousNFA)
+
+    def _check(self) -> None:
+        """Refuse what would make a verdict depend on luck."""
+        seen: set[str] = set()
+        for rule in self.rules:
+            if rule.id in seen:
+                raise BrokenRules(f"{rule.id}: this id stands twice")
+            seen.add(rule.id)
+            if not (rule.phrases or rule.status or rule.reply or rule.dialect):
+                raise BrokenRules(f"{rule.id}: needs phrases, or a status, reply or dialect to be bound to")
+            if not rule.examples:
+                raise BrokenRules(f"{rule.id}: has no example to prove itself with")
+        if missing := [reason for reason in Reason if reason not in self.reasons]:
+            raise BrokenRules(f"reasons.toml: lacks {', '.join(missing)}")
+
+    # -- who refused
+
+    def provider_of_host(self, name: str | None) -> str | None:
+        """Return the provider whose servers *name* is one of, or None."""
+        return _by_suffix(self._hosts, name)
+
+    def provider_of_domain(self, domain: str) -> str | None:
+        """Return the provider that keeps the mailboxes of *domain*, or None."""
+        return _by_suffix(self._domains, domain)
+
+    def providers_marked(self, raw: str) -> list[str]:
+        """Return the providers whose marks stand in a normalised reply, in order."""
+        found: list[str] = []
+        for index, start, _ in self._marks.find_matches_as_indexes(raw, overlapping=True):
+            name = self._mark_owner[index]
+            if name not in found and not (start and raw[start - 1].isalnum()):
+                found.append(name)
+        return found
+
+    # -- what was said
+
+    def said(
+        self,
+        text: str,
+        *,
+        before: str = "",
+        code: int | None,
+        status: str | None,
+        command: str | None,
+        dialect: str | None = None,
+        providers: frozenset[str],
+    ) -> Said:
+        """Return the words of a refusal as rules see them; only a provider's see what stands *before* the reply."""
+        raw = normalised(text)
+        general = blanked(raw)
+        if before and providers:
+            raw = f"{normalised(before)} {raw}"
+        frame = ""
+        if "rejected" in general and (found := _FRAME.search(general)):
+            frame = found[1]
+            general = _FRAME.sub("", general)
+        return Said(
+            raw=raw,
+            blanked=general,
+            about_sender=frame in _SENDER_FRAMES,
+            frame=frame,
+            code=code,
+            status=status,
+            command=command,
+            dialect=dialect,
+            providers=providers,
+        )
+
+    def match(self, said: Said) -> list[Match]:
+        """Return every rule that fits *said*, the most specific first.
+
+        Of several phrases of one rule the longest counts.  Rules of equal rank keep no
+        particular order: a test holds every pair of them to the same reason.
+        """
+        best: dict[str, Match] = {}
+        for rule, start, end, chars in self._general.find(said.blanked):
+            self._consider(best, rule, said, chars, said.blanked[start:end], said.blanked, owned=False)
+        if said.providers:
+            for rule, start, end, chars in self._owned.find(said.raw):
+                if self.owner[rule.id] in said.providers:
+                    self._consider(best, rule, said, chars, said.raw[start:end], said.raw, owned=True)
+        for name in ("", *said.providers):
+            for rule in self._bare.get(name, ()):
+                words = said.status if rule.status else said.code if rule.reply else said.dialect
+                self._consider(best, rule, said, 0, str(words), said.raw, owned=bool(name))
+        return sorted(best.values(), key=lambda match: match.rank, reverse=True)
+
+    def _consider(
+        self, best: dict[str, Match], rule: Rule, said: Said, chars: int, text: str, whole: str, *, owned: bool
+    ) -> None:
+        if rule.status and not _bound_to(rule.status, said.status):
+            return
+        if rule.reply and said.code not in rule.reply:
+            return
+        if rule.command and said.command not in rule.command:
+            return
+        if rule.dialect and said.dialect not in rule.dialect:
+            return
+        if rule.pattern and not self._patterns[rule.id].search(whole):
+            return
+        known = best.get(rule.id)
+        if known is None or chars > known.rank[4]:
+            rank = (not rule.generic, owned, bool(rule.command), bool(rule.status or rule.reply or rule.dialect), chars)
+            best[rule.id] = Match(rule=rule, rank=rank, text=text)
+
+    # -- what codes say
+
+    def status_row(self, status: str) -> StatusRow | None:
+        """Return what the registry says of the detail of *status*, whatever its class."""
+        row = self.statuses.get("X" + status[1:]) or self.statuses.get(status)
+        if row is None:
+            subject, _, detail = status[2:].partition(".")
+            for row in self._families.get(subject, ()):
+                if row.range and row.range[0] <= int(detail) <= row.range[1]:
+                    return row
+            return None
+        return row
+
+    def reply_row(self, code: int) -> ReplyRow | None:
+        """Return what is known of a reply code."""
+        return self.replies.get(str(code))
+
+
+def _by_suffix(table: dict[str, str], name: str | None) -> str | None:
+    while name:
+        if name in table:
+            return table[name]
+        name = name.partition(".")[2]
+    return None
+
+
+def _bound_to(wanted: tuple[str, ...], status: str | None) -> bool:
+    return status is not None and (status in wanted or "X" + status[1:] in wanted)
+
+
+def _compiled(rule: Rule) -> re.Pattern[str]:
+    assert rule.pattern is not None
+    try:
+        return re.compile(rule.pattern, re.IGNORECASE)
+    except re.error as error:
+        raise BrokenRules(f"{rule.id}: pattern: {error}") from None
+
+
+# --- the files --------------------------------------------------------------------
+
+
+@cache
+def load() -> Rulebook:
+    """Return the built-in rules; they are read once per process."""
+    return read(resources.files("bounceclass") / "data")
+
+
+def read(folder: Traversable | Path) -> Rulebook:
+    """Return the rules of *folder*, laid out like ``bounceclass/data``.
+
+    Raises BrokenRules, naming the file and what is wrong with it.
+    """
+    digest = 0
+    rules: list[tuple[str | None, Rule]] = []
+    providers: dict[str, Provider] = {}
+
+    def table(name: str, kind: Any) -> Any:
+        nonlocal digest
+        file = folder
+        for part in name.split("/"):
+            file = file / part
+        data = file.read_bytes()
+        digest = zlib.crc32(data, digest)
+        return parse_table(data, kind, name)
+
+    reasons = table("reasons.toml", dict[Reason, ReasonRow])
+    statuses = table("status.toml", StatusFile)
+    replies = table("smtp.toml", ReplyFile)
+    rules.extend((None, rule) for rule in table("general.toml", GeneralFile).rule)
+    for file in sorted((folder / "providers").iterdir(), key=lambda file: file.name):
+        if file.name.endswith(".toml"):
+            content = table(f"providers/{file.name}", ProviderFile)
+            providers[content.provider.name] = content.provider
+            rules.extend((content.provider.name, rule) for rule in content.rule)
+    return Rulebook(
+        reasons=reasons,
+        statuses={row.code: row for row in statuses.status},
+        replies={row.code: row for row in replies.reply},
+        providers=providers,
+        rules=rules,
+        version=f"{digest:08x}",
+    )
+
+
+def parse_table(data: bytes, kind: Any, name: str) -> Any:
+    """Return *data* as *kind*; raises BrokenRules naming the file."""
+    try:
+        return msgspec.convert(tomli.loads(data.decode()), kind)
+    except (ValueError, msgspec.ValidationError) as error:
+        raise BrokenRules(f"{name}: {error}") from None

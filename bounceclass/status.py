@@ -1,0 +1,46 @@
+"""Enhanced mail system status codes (RFC 3463) in text, and which to believe."""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["find", "is_expiry", "is_generic", "prefer"]
+
+# status-code = class "." subject "." detail (RFC 3463 2), not part of an IP address,
+# a version or a longer number
+_STATUS = re.compile(r"(?<![\w.])([245])\.(\d{1,3})\.(\d{1,3})(?![\w]|\.\d)")
+# Words after which a dotted number is a version
+_VERSION = re.compile(r"(?:version|v|exim|postfix|qmail|sendmail|smtpd|release|build|mta|server)[ /(-]*$", re.I)
+
+# Codes that say permanent or transient and nothing more.
+_GENERIC = frozenset(("0.0", "3.0", "5.0", "1.0", "2.0", "4.0", "6.0", "7.0"))
+_EMPTY = frozenset(("0.0", "3.0", "5.0"))
+
+
+def find(text: str) -> str | None:
+    """Return the first status code in *text*, or None."""
+    for found in _STATUS.finditer(text):
+        if not _VERSION.search(text[max(0, found.start() - 12) : found.start()]):
+            return f"{found[1]}.{int(found[2])}.{int(found[3])}"
+    return None
+
+
+def is_generic(status: str) -> bool:
+    """Tell whether *status* says no more than its subject: X.0.0, X.5.0, X.2.0, ..."""
+    return status[2:] in _GENERIC
+
+
+def is_expiry(status: str) -> bool:
+    """Tell whether *status* says that the time ran out (X.4.7), and not what failed."""
+    return status[1:] == ".4.7"
+
+
+def prefer(quoted: str | None, field: str | None) -> tuple[str | None, str | None]:
+    """Return the status to believe and where it stood.
+
+    *quoted* stood in the remote's own words and wins over *field*, the Status field,
+    which is the reporting MTA's translation; unless it says nothing and the field does.
+    """
+    if quoted and not (quoted[2:] in _EMPTY and field and not is_generic(field) and field[0] == quoted[0]):
+        return quoted, "diagnostic"
+    return (field, "status_field") if field else (None, None)

@@ -1,0 +1,139 @@
+"""The cases that must be right: each is a mistake that other classifiers are known for."""
+
+from __future__ import annotations
+
+import bounceclass
+import pytest
+
+DSN = """\
+From: MAILER-DAEMON@mail.example.org
+To: list-bounces@example.org
+Subject: Undelivered Mail Returned to Sender
+MIME-Version: 1.0
+Content-Type: multipart/report; report-type=delivery-status; boundary="b"
+
+--b
+Content-Type: text/plain
+
+Your message could not be delivered.
+
+--b
+Content-Type: message/delivery-status
+
+Reporting-MTA: dns; {reporting}
+
+Final-Recipient: rfc822; fred@example.com
+Action: {action}
+Status: {status}
+Remote-MTA: dns; {remote}
+Diagnostic-Code: smtp; {diagnostic}
+
+--b--
+"""
+
+
+def verdict(
+    diagnostic: str,
+    status: str = "5.0.0",
+    remote: str = "mx.example.com",
+    reporting: str = "mail.example.org",
+    action: str = "failed",
+) -> bounceclass.Failure:
+    raw = DSN.format(diagnostic=diagnostic, status=status, remote=remote, reporting=reporting, action=action)
+    (failure,) = bounceclass.classify(raw.encode()).failures
+    return failure
+
+
+OUTLOOK = "example-com.mail.protection.outlook.com"
+GMAIL = "gmail-smtp-in.l.google.com"
+
+CASES = [
+    # 5.7.x: policy, never the address
+    ("550 5.7.1 Service unavailable, Client host [192.0.2.1] blocked using Spamhaus", {}, "blocked_reputation", "hard", False),
+    ("554 5.7.1 Message rejected as spam by Content Filtering", {}, "spam_content", "hard", False),
+    ("550 5.7.26 Unauthenticated email from example.org is not accepted due to domain's DMARC policy. - gsmtp", {"remote": GMAIL}, "auth_failure", "hard", False),
+    # ... but the words beat the code
+    ("550 5.7.1 <fred@example.com>: Recipient address rejected: User unknown in relay recipient table", {}, "user_unknown", "hard", True),
+    ("550 5.7.1 No such user", {}, "user_unknown", "hard", True),
+    # restricted recipients exist
+    ("550 5.7.133 RESOLVER.RST.SenderNotAuthenticatedForGroup; authentication required", {"remote": OUTLOOK}, "recipient_restricted", "hard", False),
+    ("550 5.7.124 Sender not in allowed-senders list", {"remote": OUTLOOK}, "recipient_restricted", "hard", False),
+    # a full mailbox is soft, whatever the code
+    ("552 5.2.2 Mailbox full", {"status": "5.2.2"}, "mailbox_full", "soft", False),
+    ("552-5.2.2 The recipient's inbox is out of storage space and inactive. 552 5.2.2 https://support.google.com/mail/?p=OverQuotaPerm a1 - gsmtp", {"remote": GMAIL}, "mailbox_full", "soft", False),
+    ("554 delivery error: dd Sorry your message to fred@example.com cannot be delivered. This account has been disabled or discontinued [#102].", {}, "mailbox_disabled", "hard", False),
+    # too many at a time is not a dead address
+    ("450 4.2.1 The user you are trying to contact is receiving mail at a rate that prevents additional messages from being delivered. - gsmtp", {"remote": GMAIL, "status": "4.2.1"}, "rate_limited", "soft", False),
+    ("550 5.1.1 This account has exceeded the number of recipients this hour", {"status": "5.1.1"}, "rate_limited", "hard", False),
+    ("452 4.5.3 Too many recipients", {"status": "4.5.3"}, "too_many_recipients", "soft", False),
+    ("552 5.5.3 Too many recipients", {"status": "5.5.3"}, "too_many_recipients", "soft", False),
+    # size
+    ("552 5.3.4 Message size exceeds fixed maximum message size", {"status": "5.3.4"}, "message_too_large", "hard", False),
+    # codes that providers use for something else
+    ("550 5.1.10 RESOLVER.ADR.RecipientNotFound; Recipient not found by SMTP address lookup", {"remote": OUTLOOK, "status": "5.1.10"}, "user_unknown", "hard", True),
+    ("556 5.1.10 Recipient address has a null MX", {"status": "5.1.10"}, "domain_no_mail", "hard", True),
+    ("550 5.4.1 Recipient address rejected: Access denied. [AM1.eop-EUR01.prod.protection.outlook.com]", {"remote": OUTLOOK, "status": "5.4.1"}, "user_unknown", "hard", True),
+    ("550 5.4.1 Relay Access Denied", {"remote": OUTLOOK, "status": "5.4.1"}, "relay_denied", "hard", False),
+    ("554 5.7.1 <fred@example.com>: Recipient address rejected: Access denied", {"status": "5.7.1"}, "recipient_rejected", "hard", False),
+    ("550 5.2.2 Submission quota exceeded", {"remote": OUTLOOK, "status": "5.2.2"}, "rate_limited", "hard", False),
+    # the sender, not the recipient
+    ("550 5.1.0 <list@example.org> sender rejected : AUP#1310", {"status": "5.1.0"}, "sender_rejected", "hard", False),
+    ("550 5.1.8 <list@example.org>: Sender address rejected: Domain not found (in reply to MAIL FROM command)", {}, "sender_rejected", "hard", False),
+    ("553 neko.example.org does not exist (in reply to MAIL FROM command)", {}, "sender_rejected", "hard", False),
+    ("550 5.7.27 Sender address has null MX", {"status": "5.7.27"}, "sender_rejected", "hard", False),
+    # a bare 550 says nothing
+    ("550 Requested action not taken: mailbox unavailable", {}, "recipient_rejected", "hard", False),
+    ("550 rejected", {}, None, "hard", False),
+    # host names are no reason
+    ("550 No such user fred@example.com (relay.mailspamprotection.com)", {}, "user_unknown", "hard", True),
+    ("550 5.0.0 mx1.blocked-spam-filter.example.com said no", {}, None, "hard", False),
+    # docomo's filter answers after DATA
+    ("550 Unknown user fred@example.com (in reply to end of DATA command)", {"remote": "mfsmax.docomo.ne.jp"}, "recipient_restricted", "hard", False),
+    # the reporting MTA kept trying: soft
+    ("550 5.1.1 User unknown", {"status": "4.4.7"}, "user_unknown", "soft", False),
+    ("450 4.1.1 User unknown in local recipient table", {"status": "4.1.1"}, "user_unknown", "soft", False),
+    # expiry: the last failure counts
+    ("554 4.4.7 Message expired: unable to deliver in 840 minutes.<421 4.4.2 Connection timed out>", {"status": "4.4.7"}, "network_error", "soft", False),
+    ("554 5.4.7 [internal] exceeded max time without delivery", {"status": "5.4.7"}, "expired", "hard", False),
+    # domains
+    ("550 5.1.2 Host unknown (Name server: nowhere.example: host not found)", {"status": "5.1.2"}, "domain_unknown", "hard", True),
+    ("450 4.4.3 Host or domain name not found. Name service error for name=example.com type=MX: Host not found, try again", {"status": "4.4.3"}, "dns_failure", "soft", False),
+    # greylisting
+    ("450 4.2.0 <fred@example.com>: Recipient address rejected: Greylisted, see http://postgrey.example/", {"status": "4.2.0"}, "greylisted", "soft", False),
+    # Original words, other reasons
+    ("550 5.7.1 Delivery not authorized, message refused", {}, "policy_rejected", "hard", False),
+    ("550 5.7.25 [192.0.2.1] The IP address sending this message does not have a PTR record setup", {}, "ptr_missing", "hard", False),
+    ("550 5.6.7 SMTPUTF8 is required, but was not offered by host", {"status": "5.6.7"}, "eai_unsupported", "hard", False),
+    ("554 5.4.6 Too many hops", {"status": "5.4.6"}, "routing_loop", "hard", False),
+    ("554 Virus found in message", {}, "virus_detected", "hard", False),
+    ("530 5.7.0 Must issue a STARTTLS command first", {}, "tls_failure", "hard", False),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("diagnostic", "more", "reason", "severity", "suppress"), CASES, ids=[case[0][:60] for case in CASES])
+def test_case(diagnostic: str, more: dict[str, str], reason: str | None, severity: str, suppress: bool) -> None:
+    failure = verdict(diagnostic, **more)
+    if reason is not None:
+        assert failure.reason == reason
+    assert (failure.severity, failure.suppress) == (severity, suppress)
+
+
+def test_delayed_is_soft_and_counts_for_nothing() -> None:
+    failure = verdict("550 5.1.1 User unknown", status="5.1.1", action="delayed")
+    assert (failure.action, failure.severity, failure.suppress) == ("delayed", "soft", False)
+
+
+def test_evidence_names_the_winner_and_what_lost() -> None:
+    failure = verdict("550 5.7.1 No such user", status="5.7.1")
+    assert failure.evidence[0].text == "no such user"
+    assert failure.evidence[0].source == "dsn.diagnostic"
+    assert [(one.rule, one.effect) for one in failure.evidence[1:]] == [
+        ("status:5.7.1", "policy_rejected: lost, weaker evidence")
+    ]
+
+
+def test_original_recipient_is_the_one_to_act_on() -> None:
+    raw = DSN.replace("Final-Recipient:", "Original-Recipient: rfc822; wife@example.net\nFinal-Recipient:")
+    raw = raw.format(diagnostic="550 5.1.1 User unknown", status="5.1.1", remote="mx.example.com", reporting="x", action="failed")
+    (failure,) = bounceclass.classify(raw).failures
+    assert (failure.recipient, failure.final_recipient) == ("wife@example.net", "fred@example.com")

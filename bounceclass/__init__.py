@@ -3,7 +3,8 @@
 ``classify`` reads a message; ``explain`` reads a code or a reply.
 """
 
-from bounceclass.classify import classify, explain
+from bounceclass.classify import classify
+from bounceclass.explain import explain
 from bounceclass.model import (
     Action,
     Confidence,

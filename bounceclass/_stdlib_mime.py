@@ -75,4 +75,5 @@ def _words(value: str) -> str:
     if "=?" in value and value.isascii():
         with suppress(LookupError, UnicodeError, ValueError, email.errors.HeaderParseError):
             value = str(email.header.make_header(email.header.decode_header(value)))
+            value = value.encode("utf-8", "replace").decode()  # utf-7 lets halves of surrogate pairs through
     return value

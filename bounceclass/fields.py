@@ -131,12 +131,13 @@ def _from_xtext(text: str) -> str:
     """Decode xtext where *text* can only be that.
 
     ``+`` is also an ordinary character of local parts, and most reporters decode before
-    they write; but only ``+``, ``=`` and what is not printable is ever encoded.
+    they write.  Of printable characters only ``+`` and ``=`` are ever encoded, by some also
+    ``@``; any other code is a tag: ``fred+2024@example.com``.
     """
-    codes = [int(code, 16) for code in _XTEXT.findall(text)]
-    if any(chr(code) not in "+=@" and 0x20 < code < 0x7F for code in codes):
-        return text
-    return _XTEXT.sub(lambda found: chr(int(found[1], 16)), text)
+    encoded = "+=" if "@" in text else "+=@"
+    if all(chr(int(code, 16)) in encoded for code in _XTEXT.findall(text)):
+        return _XTEXT.sub(lambda found: chr(int(found[1], 16)), text)
+    return text
 
 
 def clean(text: str) -> str | None:

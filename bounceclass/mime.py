@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["MAX_BYTES", "MAX_DEPTH", "MAX_TEXT", "parse", "parse_header"]
 
+NO_HEADER = "header: none"
+"""The defect of a text that begins with no header."""
 MAX_BYTES = 2 * 1024 * 1024
 """Bytes of a message that are read: a report's machine-readable parts come first."""
 MAX_BROKEN = 256 * 1024
@@ -67,12 +69,14 @@ RETURNED_HEADER = {
 _BOUNDARY = re.compile(rb"\n--")
 # field-name (RFC 5322 3.6.8) and the colon, spaces between them as obs-* allows
 _FIELD = re.compile(rb"[!-9;-~]{1,200}[ \t]{0,20}:")
-_FIELD_NAME = re.compile(r"[A-Za-z][!-9;-~]{0,100}[ \t]{0,20}:[ \t\n]")
+_FIELD_NAME = re.compile(r"[A-Za-z][!-9;-~]{0,100}[ \t]{0,20}:(?!//)")
 _CHARSET = re.compile(r"charset\s{0,9}=\s{0,9}[\"']?([^\s\"';]{1,40})", re.I)
 _REPORT_TYPE = re.compile(r"report-type\s{0,9}=\s{0,9}\"?([^\s\";]{1,80})", re.I)
 # ISO-2022 designations of JIS X 0208 and 0201 (RFC 1468)
 _ISO_2022_JP = re.compile(rb"\x1b(?:\$[@B]|\([BJ])")
 
+# Halves of surrogate pairs, which utf-7 lets through and nothing can be encoded with
+_SURROGATE = re.compile("[\ud800-\udfff]")
 # Names that senders use for charsets which Python knows by another one, and
 # names that are used for a superset of what they denote.
 _CODECS = {
@@ -127,7 +131,7 @@ def parse(raw: bytes, *, max_bytes: int = MAX_BYTES) -> Mail:
         defects.append(f"size: only the first {max_bytes} bytes were read")
     raw = _bounded(_plain_lines(raw, defects), defects)
     if not _FIELD.match(raw):
-        defects.append("header: none")
+        defects.append(NO_HEADER)
         raw = b"\n" + raw
     return _mail(_tree(raw, defects), defects)
 
@@ -299,7 +303,8 @@ def _decode(content: bytes, charset: str, defects: list[str]) -> str:
         guesses.insert(0, "iso2022_jp_ext")
     for codec in guesses:
         try:
-            return content.decode(codec)
+            text = content.decode(codec)
+            return text if codec == "utf-8" else _SURROGATE.sub("\ufffd", text)
         except (UnicodeError, LookupError, ValueError):
             if (note := f"charset: not {codec}") not in defects:
                 defects.append(note)

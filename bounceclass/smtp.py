@@ -53,12 +53,12 @@ _CODE_INNER = re.compile(r"^[ \t]{0,20}[45]\d\d [^\n]{1,330}?\.\.\. ([45]\d\d)(?
 _TRANSCRIPT = re.compile(r"^[ \t]*(?:<<<|Received >>>|Remote server replied:)[ \t]*([245]\d\d)([ -])(.*)$", re.M)
 # Where a report says which command was refused; commands are in capitals, or ordinary words would be taken for them
 _COMMAND = re.compile(
-    r"""(?:in\ reply\ to(?:\ the)?|\bafter|\bfor|did\ not\ like\ our|rejected\ command|\bsent(?::|\ <<<)|>>>|<--|\bSMTP:|\bcommand:?|\bduring|\bat|\bto)
+    r"""(?:in\ reply\ to(?:\ the)?|\bafter|\bfor|did\ not\ like\ our|rejected\ command|\bsent(?::|\ <<<)|>>>|-->|\bSMTP:|\bcommand:?|\bduring|\bat|\bto)
         [ ]{1,3}['"]?(?:(?:final|pipelined|sending|the|a|my)[ ]{1,3}){0,2}
         ((?-i:RCPT|MAIL|DATA|BDAT|EHLO|HELO|STARTTLS|AUTH|TEXT)\b|end[ ]of[ ]data|end[ ]of[ ]message|initial[ ]connection|data[ ]block|
            message[ ]body|connection[ ]establishment)
-      | \[(RCPT_TO|MAIL_FROM|DATA|CONNECT|EHLO|HELO|END_OF_DATA)\]
-      | \b(?-i:(RCPT|DATA|MAIL|TEXT|EHLO|HELO)(?:[ ](?:TO|FROM))?)[ ](?:command|response)
+      | \[(RCPT_TO|MAIL_FROM|DATA|BODY|CONNECT|EHLO|HELO|END_OF_DATA)\]
+      | \b(?-i:(RCPT|DATA|MAIL|TEXT|EHLO|HELO)(?:[ ](?:TO|FROM))?)[ ](?:command|response|generated[ ]following[ ]response)
       | (does[ ]not[ ]like[ ]recipient|sender[ ]was[ ]rejected|greeting[ ]failed|name[ ]was[ ]rejected|failed[ ]after[ ]I[ ]sent[ ]the[ ]message|refused[ ]to[ ]talk[ ]to[ ]me)
       | \bSMTP:(RCPT|MAIL|DATA|CONNECT|HELO)\b
       | ^[ \t]{0,8}(?-i:(RCPT|MAIL|DATA|EHLO|HELO))(?:[ ](?:TO|FROM):[^\n]{0,330})?$""",
@@ -67,7 +67,7 @@ _COMMAND = re.compile(
 _STAGES = {
     "rcpt": "RCPT", "rcpt_to": "RCPT", "does not like recipient": "RCPT",
     "mail": "MAIL", "mail_from": "MAIL", "sender was rejected": "MAIL",
-    "data": "DATA", "bdat": "DATA", "text": "DATA", "end of data": "DATA", "end_of_data": "DATA", "end of message": "DATA",
+    "data": "DATA", "bdat": "DATA", "text": "DATA", "body": "DATA", "end of data": "DATA", "end_of_data": "DATA", "end of message": "DATA",
     "data block": "DATA", "message body": "DATA", "failed after i sent the message": "DATA",
     "ehlo": "EHLO", "helo": "EHLO", "name was rejected": "EHLO", "starttls": "STARTTLS", "auth": "AUTH",
     "initial connection": "CONN", "connect": "CONN", "connection establishment": "CONN", "greeting failed": "CONN",
@@ -80,6 +80,7 @@ _HOST = re.compile(
       | ([\w-][\w.-]{1,250})[ ]does[ ]not[ ]like[ ]recipient
       | connected[ ]to[ ]([\w-][\w.-]{1,250})[ ]but
       | \bhost:[ ]{1,3}([\w-][\w.-]{1,250})
+      | remote[ ]system:[ ]dns;([\w-][\w.-]{1,250})
       | remote[ ]host[ ]([\w-][\w.-]{1,250})[ ]said
       | \bby[ ]([\w-]+(?:\.[\w-]+)+)\.?[ ]\[[^\]\n]{1,60}\]
       | connect[ ]to[ ]([\w-][\w.-]{1,250})\[[^\]\n]{1,60}\]
@@ -88,7 +89,7 @@ _HOST = re.compile(
 )
 # What frames a quoted reply, up to the reply itself
 _TAIL = re.compile(
-    r"""\s*(?:\((?:in[ ]reply[ ]to[ ][^()]{1,60}|state[ ]\d{1,3})\)|\[(?:RCPT_TO|MAIL_FROM|DATA|CONNECT)\]|\#\#(?:rfc822;[^\s]{0,320})?)\s*$""",
+    r"""\s*(?:\((?:in[ ]reply[ ]to[ ][^()]{1,60}|state[ ]\d{1,3})\)|\[(?:RCPT_TO|MAIL_FROM|DATA|BODY|CONNECT)\]|\#\#(?:rfc822;[^\s]{0,320})?)\s*$""",
     re.I | re.X,
 )
 
@@ -151,12 +152,12 @@ def _transcript(text: str, host: str | None) -> Reply | None:
     if not refusals:
         return None
     first = next((found for found in refusals if found[1] != "503"), refusals[0])
-    words = " ".join(found[3].strip() for found in refusals if found[1] == first[1])
+    words = " ".join(f"{found[1]} {found[3].strip()}" for found in refusals if found[1] == first[1])
     commands = _COMMAND.findall(text[: first.start()])
     return Reply(
         code=int(first[1]),
         status=statuses.find(words),
-        text=_joined(f"{first[1]} {words}", int(first[1])),
+        text=_joined(words, int(first[1])),
         host=host,
         command=_STAGES[next(filter(None, commands[-1])).lower()] if commands else None,
         transcript=True,

@@ -81,6 +81,9 @@ CASES = [
     ("550 5.1.8 <list@example.org>: Sender address rejected: Domain not found (in reply to MAIL FROM command)", {}, "sender_rejected", "hard", False),
     ("553 neko.example.org does not exist (in reply to MAIL FROM command)", {}, "sender_rejected", "hard", False),
     ("550 5.7.27 Sender address has null MX", {"status": "5.7.27"}, "sender_rejected", "hard", False),
+    # an address code beside words that speak of the sender: not safe to act on
+    ("550 5.1.1 Message blocked", {"status": "5.1.1"}, "user_unknown", "hard", False),
+    ("550 5.1.1 spam", {"status": "5.1.1"}, "user_unknown", "hard", False),
     # a bare 550 says nothing
     ("550 Requested action not taken: mailbox unavailable", {}, "recipient_rejected", "hard", False),
     ("550 rejected", {}, None, "hard", False),
@@ -110,7 +113,9 @@ CASES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("diagnostic", "more", "reason", "severity", "suppress"), CASES, ids=[case[0][:60] for case in CASES])
+@pytest.mark.parametrize(
+    ("diagnostic", "more", "reason", "severity", "suppress"), CASES, ids=[case[0][:60] for case in CASES]
+)
 def test_case(diagnostic: str, more: dict[str, str], reason: str | None, severity: str, suppress: bool) -> None:
     failure = verdict(diagnostic, **more)
     if reason is not None:
@@ -134,6 +139,8 @@ def test_evidence_names_the_winner_and_what_lost() -> None:
 
 def test_original_recipient_is_the_one_to_act_on() -> None:
     raw = DSN.replace("Final-Recipient:", "Original-Recipient: rfc822; wife@example.net\nFinal-Recipient:")
-    raw = raw.format(diagnostic="550 5.1.1 User unknown", status="5.1.1", remote="mx.example.com", reporting="x", action="failed")
+    raw = raw.format(
+        diagnostic="550 5.1.1 User unknown", status="5.1.1", remote="mx.example.com", reporting="x", action="failed"
+    )
     (failure,) = bounceclass.classify(raw).failures
     assert (failure.recipient, failure.final_recipient) == ("wife@example.net", "fred@example.com")

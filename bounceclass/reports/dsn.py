@@ -80,7 +80,9 @@ def _notice(mail: Mail, parts: list[str]) -> Notice | None:
         outcomes.extend(_outcome(group) for group in groups)
     outcomes = [outcome for outcome in outcomes if outcome.action is not None]
     if not outcomes:
-        return layouts.read(mail) or freeform.read(mail)
+        notice = layouts.read(mail) or freeform.read(mail)
+        reporting = fields.host(message.get("reporting-mta", ""))
+        return msgspec.structs.replace(notice, reporting_mta=reporting) if notice else None
     reporting = fields.host(message.get("reporting-mta", ""))
     dialect, purpose = layouts.author(mail)
     if purpose is Kind.CHALLENGE:  # QUIRK: Boxbe asks for confirmation in the form of a failure
@@ -126,6 +128,8 @@ def _outcome(group: Fields) -> Outcome:
     if not diagnostic and len(group.get("status", "")) > 8:
         diagnostic, source = group["status"], "dsn.status"  # QUIRK: the reason as a comment on the Status
     final = fields.address(group.get("final-recipient", "")) or fields.address(group.get("x-actual-recipient", ""))
+    if final and final[0] in "|/":
+        final = None  # QUIRK: Exim names the pipe or file of a forwarding address; whose it is stands in the text
     return Outcome(
         original_recipient=fields.address(group.get("original-recipient", "")),
         final_recipient=final,
@@ -168,12 +172,16 @@ def _with_notes(mail: Mail, outcomes: list[Outcome]) -> list[Outcome]:
     if not said:
         return outcomes
     by_address = {passage.recipient.lower(): passage for passage in said if passage.recipient}
+    named = {name.lower() for one in outcomes for name in (one.final_recipient, one.original_recipient) if name}
+    others = [passage for passage in said if passage.recipient and passage.recipient.lower() not in named]
     noted = []
     for outcome in outcomes:
         names = [name.lower() for name in (outcome.final_recipient, outcome.original_recipient) if name]
         passage = next((by_address[name] for name in names if name in by_address), None)
         if passage is None and len(said) == 1 and len(outcomes) == 1:
             passage = said[0]
+        elif passage is None and not names and others:
+            passage = others.pop(0)
         noted.append(_noted(outcome, passage) if passage else outcome)
     return noted
 

@@ -29,6 +29,10 @@ __all__ = ["Dialect", "Layout", "author", "end_of_notice", "passages", "read"]
 
 MAX_PAGE = 64 * 1024
 """Characters of a notice's text in which marks are looked for."""
+MAX_REASON = 16 * 1024
+"""Characters that are read of what a notice says about one recipient."""
+MANY = 100
+"""Recipients up to which so much is read."""
 
 
 class Layout(Row, frozen=True, kw_only=True):
@@ -232,15 +236,19 @@ def _outcomes(mail: Mail, found: _Found) -> tuple[list[Outcome], str]:
     delayed = layout.kind is Kind.DELAY or any(
         word.lower() in text[:end].lower() or word.lower() in mail.get("subject").lower() for word in layout.delay
     )
+    anywhere = found.entry.reason.search(region) if found.entry.reason is not None else None
+    parts = _parts(transcript) if len(matches) > 1 else {}
+    limit = MAX_REASON if len(matches) <= MANY else 1024
     outcomes: list[Outcome] = []
     seen: set[str] = set()
     for index, (match, address) in enumerate(matches):
         following = matches[index + 1][0].start() if index + 1 < len(matches) else len(region)
         chunk = region[match.end() : following] if not layout.shared else region[matches[-1][0].end() :]
-        words = _reason(found.entry, match, chunk, region)
+        words = _reason(found.entry, match, chunk[:limit], anywhere)
         words, source = _source_of(words)
         if transcript:
-            words = f"{words}\n{_part_about(address, transcript)}".strip()
+            part = parts.get(address.lower(), "") if parts else transcript
+            words = f"{words}\n{part[:limit].strip()}".strip()
         key = address.lower()
         if key in seen:
             outcomes = (
@@ -291,18 +299,24 @@ def _before(region: str, titles: tuple[str, ...]) -> tuple[str, str]:
     return region, ""
 
 
-def _part_about(address: str, transcript: str) -> str:
-    """Return the parts of a session transcript that name *address*, or all of it where none does.
+def _parts(transcript: str) -> dict[str, str]:
+    """Return what a session transcript says of each address that it names.
 
-    A part ends with the mailer's own line, which follows the remote's refusal: "550 <a@b>... User unknown".
+    A part ends with the mailer's own line, which follows the remote's refusal ("550 <a@b>... User
+    unknown": Sendmail), or begins with a rule line ("------ a@b ------": Exim).
     """
     parts = [""]
-    for line in transcript.strip().split("\n"):
+    said: dict[str, str] = {}
+    for line in transcript.split("\n"):
+        if line.startswith("------ "):
+            parts.append("")
         parts[-1] += line + "\n"
         if line[:1].isdigit():
             parts.append("")
-    wanted = address.lower()
-    return "".join([part for part in parts if wanted in part.lower()] or parts).strip()
+    for part in parts:
+        for address in {match[0].lower() for match in origin.ADDRESS.finditer(part[:MAX_REASON])}:
+            said[address] = (said.get(address, "") + part)[:MAX_REASON]
+    return said
 
 
 def _address(match: re.Match[str], layout: Layout) -> str | None:
@@ -313,12 +327,12 @@ def _address(match: re.Match[str], layout: Layout) -> str | None:
     return address
 
 
-def _reason(entry: _Compiled, match: re.Match[str], chunk: str, region: str) -> str:
+def _reason(entry: _Compiled, match: re.Match[str], chunk: str, anywhere: re.Match[str] | None) -> str:
     """Return the words about one recipient: on its line, after it, or where the row says."""
     groups = match.groupdict()
     words = (groups.get("reason") or "").strip()
     if entry.reason is not None:
-        found = entry.reason.search(chunk) or entry.reason.search(region)
+        found = entry.reason.search(chunk) or anywhere
         chunk = (found[1] or "") if found else ""
     return f"{words}\n{chunk.strip()}".strip()
 

@@ -5,12 +5,18 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from bounceclass import fields
-
 if TYPE_CHECKING:
     from bounceclass.model import Mail
 
-__all__ = ["ADDRESS", "is_forwarded", "may_be_notice", "own_addresses", "sent_by_daemon", "subject_tells", "written_by_mailer"]
+__all__ = [
+    "ADDRESS",
+    "is_forwarded",
+    "may_be_notice",
+    "own_addresses",
+    "sent_by_daemon",
+    "subject_tells",
+    "written_by_mailer",
+]
 
 # addr-spec (RFC 5322 3.4.1) as it stands in running text; bounded on both sides
 ADDRESS = re.compile(
@@ -31,24 +37,39 @@ _SUBJECT = re.compile(
     re.I,
 )
 
+# Subjects that begin so are a mail system's, whoever the author says he is
+_NOTICE_SUBJECT = re.compile(
+    r"\W{0,3}(?:undeliver|non-?delivery|returned mail|mail delivery fail|delivery (?:status|failure|notification|problem|report)|failure notice|failed mail"
+    r"|mail system error|message status|メールエラー|配信(?:不能|エラー)|送信エラー|エラーメール|mail could not be|message (?:could not|undeliverable)|メールエラー通知|unzustellbar|non remis|non recapitabile|onbestelbaar|olevererbart)",
+    re.I,
+)
+# What messages of people and lists have
+_CONVERSATION = ("list-id", "list-post", "x-beenthere", "in-reply-to", "references")
+
 
 def written_by_mailer(mail: Mail) -> bool:
     """Tell whether a mail system wrote *mail*: a null sender, a daemon's name, X-Failed-Recipients."""
-    return "x-failed-recipients" in mail.headers or mail.get("return-path") == "<>" or sent_by_daemon(mail)
+    return_path = mail.get("return-path").lower()
+    return (
+        "x-failed-recipients" in mail.headers
+        or return_path == "<>"
+        or "mailer-daemon" in return_path
+        or sent_by_daemon(mail)
+    )
 
 
 def sent_by_daemon(mail: Mail) -> bool:
     """Tell whether the author has a mail system's name, or none at all."""
     sender = mail.get("from") or mail.get("sender") or mail.get("resent-from")
-    # QUIRK: Barracuda, DragonFly, McAfee, SurfControl write an empty From.
-    return not fields.clean(sender) or sender.endswith("<>") or bool(_DAEMON.search(sender))
+    # QUIRK: Barracuda, DragonFly, McAfee, SurfControl write an empty From, WebShield one without an address.
+    return "@" not in sender or bool(_DAEMON.search(sender))
 
 
 def may_be_notice(mail: Mail) -> bool:
     """Tell whether *mail* may be a notice, and not a message of a person or a list that quotes one."""
     if written_by_mailer(mail):
         return True
-    return subject_tells(mail) and not any(name in mail.headers for name in ("list-id", "list-post", "x-beenthere"))
+    return bool(_NOTICE_SUBJECT.match(mail.get("subject"))) and not any(name in mail.headers for name in _CONVERSATION)
 
 
 def subject_tells(mail: Mail) -> bool:
@@ -59,6 +80,8 @@ def subject_tells(mail: Mail) -> bool:
 def is_forwarded(mail: Mail) -> bool:
     """Tell whether a person sends the message on or answers it."""
     subject = mail.get("subject").lower()
+    if re.match(r"re:\S", subject) and sent_by_daemon(mail):
+        return False  # QUIRK: James answers the message that it could not deliver
     return subject.startswith(("fw:", "fwd:", "re:", "wg:", "tr:", "rv:", "aw:")) and (
         "in-reply-to" in mail.headers or "references" in mail.headers or not written_by_mailer(mail)
     )

@@ -41,7 +41,7 @@ def read(mail: Mail) -> Notice | None:
         return _complaint(event)
     if kind == "Delivery":
         delivery = _table(event.get("delivery"))
-        to = [one for one in delivery.get("recipients") or () if isinstance(one, str)]
+        to = [one for one in _rows(delivery.get("recipients")) if isinstance(one, str)]
         words = str(delivery.get("smtpResponse") or "")
         outcomes = tuple(Outcome(recipient=fields.clean(one), action=Action.DELIVERED, diagnostic=words) for one in to)
         return Notice(kind=Kind.SUCCESS, dialect="amazon-ses", outcomes=outcomes)
@@ -77,11 +77,15 @@ def _table(value: object) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
+def _rows(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
 def _bounce(event: dict[str, Any]) -> Notice | None:
     bounce = _table(event.get("bounce"))
     words = _TYPES.get((str(bounce.get("bounceType")), str(bounce.get("bounceSubType"))), "")
     outcomes = []
-    for row in map(_table, bounce.get("bouncedRecipients") or ()):
+    for row in map(_table, _rows(bounce.get("bouncedRecipients"))):
         _, diagnostic = fields.typed(str(row.get("diagnosticCode") or ""))
         outcomes.append(
             Outcome(
@@ -103,7 +107,7 @@ def _bounce(event: dict[str, Any]) -> Notice | None:
 
 def _complaint(event: dict[str, Any]) -> Notice:
     complaint = _table(event.get("complaint"))
-    rows = [_table(row) for row in complaint.get("complainedRecipients") or ()]
+    rows = [_table(row) for row in _rows(complaint.get("complainedRecipients"))]
     to = [fields.clean(str(row.get("emailAddress") or "")) for row in rows]
     report = FeedbackReport(
         type=str(complaint.get("complaintFeedbackType") or "abuse"),

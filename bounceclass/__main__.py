@@ -1,0 +1,6 @@
+"""``python -m bounceclass``."""
+
+from bounceclass.app.cli import main
+
+if __name__ == "__main__":
+    main()

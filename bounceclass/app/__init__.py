@@ -1,0 +1,1 @@
+"""Everything with I/O: the command line, where messages come from, what is kept of verdicts."""

@@ -1,0 +1,183 @@
+"""The command line: ``bounceclass classify``, ``explain``, ``rules`` and ``schema``.
+
+Exit codes: 0 done, 1 some input could not be read or judged, 2 usage; 130 after Ctrl-C
+and 141 when the reader of a pipe has gone, as a shell has them for any program.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+import msgspec
+
+import bounceclass
+from bounceclass import advice, wire
+from bounceclass.app import outputs, show, sources
+from bounceclass.app.rules import rules
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from bounceclass.app.outputs import Output
+
+__all__ = ["cli", "main"]
+
+INTERRUPTED = 130
+READER_GONE = 141
+
+
+class _Group(click.Group):
+    """A group whose commands end without a traceback, whatever the machine does to them."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            # what is still in the buffer would be written, and complained about, at exit
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            ctx.exit(READER_GONE)
+        except KeyboardInterrupt:
+            ctx.exit(INTERRUPTED)
+        except bounceclass.BrokenRules as error:
+            raise click.ClickException(f"the rules are broken: {error}") from None
+        except OSError as error:
+            where = f"{error.filename}: " if error.filename else ""
+            raise click.ClickException(f"{where}{error.strerror or error}") from None
+        return result
+
+
+language = click.option(
+    "--lang",
+    type=click.Choice(advice.LANGUAGES),
+    default=advice.LANGUAGES[0],
+    show_default=True,
+    help="Language of the suggestions.",
+)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(bounceclass.__version__, prog_name="bounceclass")
+def cli() -> None:
+    """Reads bounce messages and says, for each recipient, what happened, whether it is permanent, and what to do."""
+
+
+@cli.command(
+    epilog="""\b
+    Examples:
+      bounceclass classify bounce.eml
+      bounceclass classify --why ~/Maildir
+      bounceclass classify --format jsonl bounces.mbox > verdicts.jsonl
+      bounceclass classify --format csv --output verdicts.csv inbox/ archive.mbox
+      cat bounce.eml | bounceclass classify -
+
+    Exit code: 0 done, 1 some input could not be read, 2 usage.
+    """
+)
+@click.argument("paths", nargs=-1, metavar="[PATH|-]...")
+@click.option("--format", "form", type=click.Choice(outputs.FORMATS), default="table", show_default=True)
+@click.option("--output", type=click.Path(dir_okay=False), metavar="FILE", help="Write to FILE, once all is done.")
+@click.option("--why", is_flag=True, help="Show in the table what each verdict rests on.")
+@language
+@click.pass_context
+def classify(ctx: click.Context, paths: tuple[str, ...], form: str, output: str | None, why: bool, lang: str) -> None:
+    """Say what bounces mean, recipient by recipient.
+
+    A PATH is a message, an mbox, a Maildir or a directory of them; - is standard input,
+    which is also read where no PATH is given.
+    """
+    if not paths and (sys.stdin is None or sys.stdin.isatty()):
+        raise click.UsageError(
+            "Nothing to read: name a file, a directory or an mbox, or send a message to standard input."
+        )
+    paths = paths or (sources.STDIN,)
+    if why and form != "table":
+        raise click.UsageError("--why belongs to the table. The evidence is always in json and jsonl.")
+    with outputs.opened(output) as out:
+        terminal = output is None and sys.stdout.isatty()
+        writer = outputs.writer(form, out, terminal=terminal, lang=lang, why=why)
+        items = sources.read(paths, sys.stdin.buffer if sys.stdin else None)
+        if sys.stderr.isatty() and not terminal:
+            items = outputs.with_progress(items, sources.size(paths))
+        failed = _judge(items, writer, lang)
+        writer.close()
+    ctx.exit(1 if failed else 0)
+
+
+def _judge(items: Iterable[sources.Item], output: Output, lang: str) -> int:
+    """Hand the verdicts on every item to *output*; return how many failed, each named on standard error."""
+    failed = 0
+    for name, content, _ in items:
+        if isinstance(content, OSError):
+            problem = content.strerror or str(content)
+        else:
+            problem = _judge_one(name, content, output, lang)
+        if problem:
+            failed += 1
+            click.echo(wire.printable(f"{name}: {problem}"), err=True)
+    return failed
+
+
+def _judge_one(name: str, content: bytes, output: Output, lang: str) -> str:
+    """Hand the verdicts on one message to *output*; return what went wrong, or an empty string.
+
+    Nothing a message says should come to that; a bug must not cost the messages after it.
+    """
+    try:
+        output.add(name, bounceclass.classify(content, lang=lang))
+    except (OSError, bounceclass.BrokenRules):
+        raise  # the output cannot be written, or the installation is broken
+    except Exception as error:  # noqa: BLE001 - see above
+        return f"not judged, by a bug of bounceclass that is worth a report: {type(error).__name__}: {error}"
+    return ""
+
+
+@cli.command(
+    epilog="""\b
+    Examples:
+      bounceclass explain 550
+      bounceclass explain 5.7.26 --provider google
+      bounceclass explain "550 5.4.1 Recipient address rejected: Access denied" --lang it
+    """
+)
+@click.argument("query", nargs=-1, required=True, metavar="CODE-OR-TEXT...")
+@click.option("--provider", metavar="NAME", help="Who gave the reply, as in google, microsoft, yahoo.")
+@click.option("--format", "form", type=click.Choice(("table", "json")), default="table", show_default=True)
+@language
+def explain(query: tuple[str, ...], provider: str | None, form: str, lang: str) -> None:
+    """Say what a code or a server's reply means.
+
+    It may be a reply code, an enhanced status code or a whole reply. Several words are read as one reply.
+    """
+    try:
+        found = bounceclass.explain(" ".join(query), provider=provider, lang=lang)
+    except bounceclass.BrokenRules:
+        raise
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--provider") from None
+    out = sys.stdout.buffer
+    if form == "json":
+        out.write(found.to_json() + b"\n")
+    else:
+        show.explanation(found, lang, out, terminal=sys.stdout.isatty())
+
+
+@cli.command()
+def schema() -> None:
+    """Print the JSON Schema of a verdict.
+
+    It describes what `classify --format json` and `jsonl` say of a message; they put the
+    name of its input before it, as "source".
+    """
+    click.echo(msgspec.json.format(msgspec.json.encode(wire.json_schema())))
+
+
+cli.add_command(rules)
+
+
+def main() -> None:
+    """Run the command line."""
+    cli(prog_name="bounceclass")

@@ -1,0 +1,159 @@
+"""Where verdicts go: the formats of ``classify``, the file that they are written to, the progress bar."""
+
+from __future__ import annotations
+
+import csv
+import io
+import secrets
+import shutil
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+import click
+import msgspec
+
+from bounceclass import wire
+from bounceclass.app import show
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from typing import IO
+
+    from bounceclass.app.sources import Item
+    from bounceclass.model import Report
+
+__all__ = ["FORMATS", "Output", "opened", "with_progress", "writer"]
+
+PATIENCE = 1.0
+"""Seconds that a run may take before it shows a progress bar."""
+
+
+class Output(Protocol):
+    """Takes verdicts one message at a time."""
+
+    def add(self, source: str, report: Report) -> None:
+        """Write the verdicts on the message named *source*; nothing of them, where it raises before it writes."""
+
+    def close(self) -> None:
+        """Write what stands at the end."""
+
+
+class _Format(NamedTuple):
+    """How the pieces of a format are put together; a message may have nothing to say."""
+
+    piece: Callable[[Report, str], bytes]
+    head: bytes = b""
+    between: bytes = b""
+    tail: bytes = b""
+
+
+class _Pieces:
+    """Writes each message's piece as soon as it is known."""
+
+    def __init__(self, form: _Format, out: IO[bytes]) -> None:
+        self._form = form
+        self._out = out
+        self._between = b""
+        out.write(form.head)
+
+    def add(self, source: str, report: Report) -> None:
+        if piece := self._form.piece(report, source):
+            self._out.write(self._between + piece)
+            self._between = self._form.between
+
+    def close(self) -> None:
+        self._out.write(self._form.tail)
+
+
+def _json_line(report: Report, source: str) -> bytes:
+    return wire.json_line(report, source) + b"\n"
+
+
+def _sisimai(report: Report, source: str) -> bytes:
+    return b",\n".join(map(msgspec.json.encode, wire.sisimai(report, source)))
+
+
+def _csv(report: Report, source: str) -> bytes:
+    return _csv_lines(wire.csv_rows(report, source))
+
+
+def _csv_lines(rows: Iterable[tuple[str, ...]]) -> bytes:
+    """Return *rows* in the form of RFC 4180."""
+    text = io.StringIO()
+    csv.writer(text).writerows(rows)
+    return text.getvalue().encode()
+
+
+_FORMATS = {
+    "json": _Format(wire.json_line, head=b"[\n", between=b",\n", tail=b"\n]\n"),
+    "jsonl": _Format(_json_line),
+    "csv": _Format(_csv, head=_csv_lines([wire.CSV_HEADER])),
+    "sisimai": _Format(_sisimai, head=b"[\n", between=b",\n", tail=b"\n]\n"),
+}
+FORMATS = ("table", *_FORMATS)
+"""The names of the formats, the default first."""
+
+
+def writer(form: str, out: IO[bytes], *, terminal: bool, lang: str, why: bool) -> Output:
+    """Return what writes verdicts to *out* in the format *form*."""
+    if form in _FORMATS:
+        return _Pieces(_FORMATS[form], out)
+    return show.VerdictTable(out, terminal=terminal, lang=lang, why=why)
+
+
+@contextmanager
+def opened(path: str | None) -> Iterator[IO[bytes]]:
+    """Open *path*, or standard output, for writing.
+
+    A file comes to stand under its name only when everything is in it; where that fails,
+    what stood there stays.  A device or a FIFO is written to as it is.
+    """
+    if path is None:
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+        return
+    target = Path(path).resolve()  # a link goes on pointing to it
+    in_place = target.exists() and not target.is_file()
+    try:
+        with target.open("wb") if in_place else _draft(target) as out:
+            yield out
+    except OSError as error:
+        raise click.ClickException(f"cannot write {path}: {error.strerror}") from None
+
+
+@contextmanager
+def _draft(target: Path) -> Iterator[IO[bytes]]:
+    """Open a file beside *target* that replaces it, with its permissions, unless anything is raised."""
+    draft = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+    try:
+        with draft.open("xb") as out:
+            yield out
+        if target.exists():
+            shutil.copymode(target, draft)
+        draft.replace(target)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def with_progress(items: Iterator[Item], total: int | None) -> Iterator[Item]:
+    """Yield *items*, with a progress bar on standard error once they have taken longer than PATIENCE."""
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("classifying"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    bar = Progress(*columns, console=Console(stderr=True), transient=True)
+    task = bar.add_task("", total=total)
+    started, shown = time.monotonic(), False
+    try:
+        for item in items:
+            yield item
+            bar.advance(task, item.size)
+            if not shown and time.monotonic() - started > PATIENCE:
+                bar.start()
+                shown = True
+    finally:
+        if shown:
+            bar.stop()

@@ -1,0 +1,183 @@
+"""Where messages come from: files, directories, mbox files, Maildirs, standard input.
+
+Every input becomes a stream of ``Item``.  One that cannot be read becomes an item whose
+content is the OSError, and the stream goes on.  Memory stays constant: no more of a
+message is kept than its cap, and an mbox of any size is read line by line.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from bounceclass import mime
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from typing import IO
+
+__all__ = ["STDIN", "Item", "read", "size"]
+
+STDIN = "-"
+"""The path that means standard input."""
+
+CHUNK = 64 * 1024
+"""Bytes that are read at once; no line is held that is longer."""
+
+# The separator of an mbox (RFC 4155): a sender, or what stands for one, and the time
+_SEPARATOR = re.compile(rb"From [^\r\n]*\d:\d\d")
+# A line that mboxo or mboxrd quoted
+_QUOTED = re.compile(rb">+From ")
+_MAILDIR = ("cur", "new", "tmp")
+
+
+class Item(NamedTuple):
+    """A message of an input, or why it could not be read."""
+
+    name: str
+    """The path; in an mbox of several messages with their number, ``box.mbox:3``."""
+    content: bytes | OSError
+    """No more than the cap and one byte, by which the parser sees that the message was cut."""
+    size: int
+    """Bytes that the message took in its input."""
+
+
+def read(paths: Iterable[str], stdin: IO[bytes] | None = None, *, max_bytes: int = mime.MAX_BYTES) -> Iterator[Item]:
+    """Yield every message of *paths*, in their order; a directory's in the order of its names.
+
+    A file that begins with ``From `` is an mbox, unless its name says that it is one
+    message (``.eml``).  In a directory hidden names are passed over, and so are FIFOs,
+    devices, sockets and links to directories; named explicitly they are read.
+    """
+    for path in paths:
+        if path == STDIN:
+            closed = Item(STDIN, OSError(errno.EBADF, "standard input is closed"), 0)
+            yield from _stream(stdin, STDIN, max_bytes) if stdin else [closed]
+            continue
+        for file, error in _files(Path(path)):
+            if error is None:
+                yield from _file(file, max_bytes)
+            else:
+                yield Item(_name(file), error, 0)
+
+
+def size(paths: Iterable[str]) -> int | None:
+    """Return how many bytes ``read`` will go through, or None where that cannot be known."""
+    total = 0
+    for path in paths:
+        if path == STDIN:
+            return None
+        for file, error in _files(Path(path)):
+            if error is None:
+                try:
+                    about = file.stat()
+                except OSError:
+                    continue  # gone since; read will say so
+                if not stat.S_ISREG(about.st_mode):
+                    return None
+                total += about.st_size
+    return total
+
+
+# --- directories ------------------------------------------------------------------
+
+
+def _files(start: Path) -> Iterator[tuple[Path, OSError | None]]:
+    """Yield the files under *start*, or *start* itself, each with what keeps it from being read."""
+    waiting = [start]
+    while waiting:
+        path = waiting.pop()
+        try:
+            mode = path.stat().st_mode
+            if not stat.S_ISDIR(mode):
+                if path is start or stat.S_ISREG(mode):
+                    yield path, None
+            elif path is start or not path.is_symlink():
+                waiting.extend(reversed(_children(path)))
+        except OSError as error:
+            yield path, error
+
+
+def _children(folder: Path) -> list[Path]:
+    """Return what a directory holds, sorted; of a Maildir its messages, and not those still being written."""
+    maildir = [folder / name for name in _MAILDIR]
+    if all(part.is_dir() for part in maildir):
+        return maildir[:2]
+    return sorted(child for child in folder.iterdir() if not child.name.startswith("."))
+
+
+def _name(path: Path) -> str:
+    """Return *path* as text, whatever bytes its name has."""
+    return os.fsencode(path).decode("utf-8", "replace")
+
+
+# --- files and streams ------------------------------------------------------------
+
+
+def _file(path: Path, max_bytes: int) -> Iterator[Item]:
+    name = _name(path)
+    try:
+        with path.open("rb") as file:
+            if path.suffix.lower() == ".eml":
+                yield _single(file, b"", name, max_bytes)
+            else:
+                yield from _stream(file, name, max_bytes)
+    except OSError as error:
+        yield Item(name, error, 0)
+
+
+def _stream(file: IO[bytes], name: str, max_bytes: int) -> Iterator[Item]:
+    """Yield the messages of *file*: of an mbox, or the one that it is."""
+    try:
+        first = file.readline(CHUNK)
+        if first.startswith(b"From "):
+            yield from _mbox(file, first, name, max_bytes)
+        else:
+            yield _single(file, first, name, max_bytes)
+    except OSError as error:
+        yield Item(name, error, 0)
+
+
+def _single(file: IO[bytes], first: bytes, name: str, max_bytes: int) -> Item:
+    """Return the message that begins with *first*, read to its end: a pipe's writer must not be cut off."""
+    content = first + file.read(max(max_bytes + 1 - len(first), 0))
+    length = len(content)
+    if length > max_bytes:
+        while chunk := file.read(CHUNK):
+            length += len(chunk)
+    return Item(name, content[: max_bytes + 1], length)
+
+
+def _mbox(file: IO[bytes], first: bytes, name: str, max_bytes: int) -> Iterator[Item]:
+    """Yield the messages of an mbox whose first line is *first*, without separators and quoting.
+
+    A separator is a From_ line after an empty line.  Of a message longer than the cap the
+    rest is passed over.  An mbox of one message keeps the name of its file.
+    """
+    number, length, message = 1, len(first), bytearray()
+    begins = first.endswith(b"\n")  # the next line begins a line of the file
+    empty = False  # and an empty line stands before it
+    while line := file.readline(CHUNK):
+        if begins and empty and _SEPARATOR.match(line):
+            yield Item(f"{name}:{number}", _without_last_line(message), length)
+            number, length, message = number + 1, 0, bytearray()
+        elif len(message) <= max_bytes:
+            quoted = begins and _QUOTED.match(line)
+            message += line[1:] if quoted else line
+            del message[max_bytes + 1 :]
+        length += len(line)
+        empty = begins and line in (b"\n", b"\r\n")
+        begins = line.endswith(b"\n")
+    yield Item(f"{name}:{number}" if number > 1 else name, bytes(message), length)
+
+
+def _without_last_line(message: bytearray) -> bytes:
+    """Return *message* without the empty line that belongs to the separator after it."""
+    for end in (b"\r\n", b"\n"):
+        if message.endswith(b"\n" + end):
+            return bytes(message[: -len(end)])
+    return bytes(message)

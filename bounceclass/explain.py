@@ -1,0 +1,82 @@
+"""What a code or a reply means, who must act and what to do, without a message to read it in."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from bounceclass import advice, judge, rulebook
+from bounceclass.model import Explanation, Meaning, Severity
+
+if TYPE_CHECKING:
+    from bounceclass.rulebook import ReplyRow, Rulebook
+
+__all__ = ["explain"]
+
+# A reply code or a class of them, alone or before something
+_CODE = re.compile(r"([1-6]\d\d|[1-5]yz)(?![\w.])", re.I)
+
+
+def explain(query: str, *, provider: str | None = None, dialect: str | None = None, lang: str = "en") -> Explanation:
+    """Return what a code or a whole reply means, who must act and what to do.
+
+    *query* is ``550``, ``5.1.1``, ``5yz`` or a reply as a server gave it.  *provider* is a
+    name of ``data/providers`` and *dialect* one of ``data/dialects``: who refused, and who
+    wrote the notice that quotes it.  Raises ValueError for a provider or a language that
+    is not known.
+    """
+    rules = rulebook.load()
+    words = advice.phrasebook(lang)
+    if provider is not None and provider not in rules.providers:
+        raise ValueError(f"no provider {provider!r}; there are {', '.join(sorted(rules.providers))}")
+    query = query.encode("utf-8", "replace").decode("utf-8").strip()
+    reading = judge.read_words(query, rules, dialect=dialect, provider=provider)
+    verdict = judge.weigh(reading, rules)
+    row = rules.reasons[verdict.reason]
+    advised = verdict.rule.rule.advice if verdict.rule else None
+    code = reading.code or _leading_code(query)
+    hardness = judge.severity(reading, row) if (code or 0) >= 400 or reading.status or verdict.evidence else None
+    return Explanation(
+        query=query,
+        reply_code=code,
+        status=reading.status,
+        provider=reading.provider,
+        severity=hardness,
+        reason=verdict.reason,
+        scope=verdict.scope,
+        suppress=row.suppress and hardness is Severity.HARD and bool(verdict.evidence),
+        suggested_action=row.action,
+        suggestion=advice.suggest(verdict.reason, advised, lang),
+        who=words.who[row.who],
+        url=advised.url if advised else None,
+        meanings=tuple(_meanings(query, code, reading.status, rules, lang)),
+        evidence=verdict.evidence,
+    )
+
+
+def _leading_code(query: str) -> int | None:
+    """Return a code that is no refusal: 250, 354, ..."""
+    found = _CODE.match(query)
+    return int(found[1]) if found and found[1].isdecimal() else None
+
+
+def _meanings(query: str, code: int | None, status: str | None, rules: Rulebook, lang: str) -> list[Meaning]:
+    """Return what the registries say of each code, the reply code first."""
+    found = _CODE.match(query)
+    key = str(code) if code is not None else found[1].lower() if found else ""
+    meanings = [_of_reply(rules.replies[key], lang)] if key in rules.replies else []
+    if status is not None:
+        subject = f"X.{status.split('.')[1]}.X"
+        rows = (rules.statuses.get(f"{status[0]}.X.X"), rules.status_row(status) or rules.statuses.get(subject))
+        meanings += [Meaning(code=row.code, meaning=row.meaning[lang], source=row.source) for row in rows if row]
+    return meanings
+
+
+def _of_reply(row: ReplyRow, lang: str) -> Meaning:
+    return Meaning(
+        code=row.code,
+        meaning=row.meaning[lang],
+        action=row.action[lang],
+        source=row.source,
+        vendor=row.vendor.get(lang, ""),
+    )

@@ -1,0 +1,323 @@
+"""What a refusal means: codes reconciled, rules weighed, evidence kept.
+
+``read_words`` turns the words of one refusal into codes and matching rules,
+``weigh`` decides between them, and ``judge`` makes a failure of an outcome.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from bounceclass import advice, fields, recipients, rulebook, smtp
+from bounceclass import status as statuses
+from bounceclass.model import (
+    Action,
+    Confidence,
+    Evidence,
+    Failure,
+    Notice,
+    Outcome,
+    Reason,
+    Scope,
+    Severity,
+    SuggestedAction,
+)
+from bounceclass.rulebook import Match, Said
+
+if TYPE_CHECKING:
+    from bounceclass.rulebook import ReasonRow, Rulebook
+
+__all__ = ["MAX_EVIDENCE", "Reading", "Verdict", "judge", "read_words", "severity", "weigh"]
+
+MAX_EVIDENCE = 6
+"""Pieces of evidence that are kept with a verdict, the winner first."""
+
+_STEPS = (Confidence.GUESS, Confidence.PROBABLE, Confidence.CERTAIN)
+# What is refused here is never about the recipient: its name has not been said yet.
+_BEFORE_RECIPIENT = frozenset(("CONN", "EHLO", "STARTTLS", "AUTH", "MAIL"))
+# Where a status quoted in the words of an outcome stood
+_STATUS_SOURCES = {"dsn.diagnostic": "diagnostic", "dsn.status": "status_field", "text": "text"}
+# What "550 5.1.1" may stand beside while the address lives
+_SENDER_WORDS = frozenset(
+    (
+        Reason.BLOCKED_REPUTATION,
+        Reason.SPAM_CONTENT,
+        Reason.AUTH_FAILURE,
+        Reason.PTR_MISSING,
+        Reason.RATE_LIMITED,
+        Reason.SENDER_REJECTED,
+        Reason.RELAY_DENIED,
+        Reason.VIRUS_DETECTED,
+        Reason.CONTENT_REJECTED,
+    )
+)
+# A reason that a frame alone gives (Postfix: "Sender address rejected: Access denied")
+_FRAME_REASONS = {
+    "recipient address": Reason.RECIPIENT_REJECTED,
+    "sender address": Reason.SENDER_REJECTED,
+    "helo command": Reason.SENDER_REJECTED,
+    "ehlo command": Reason.SENDER_REJECTED,
+    "client host": Reason.BLOCKED_REPUTATION,
+    "client": Reason.BLOCKED_REPUTATION,
+}
+
+
+class Reading(Struct):
+    """The codes and words of one refusal, reconciled."""
+
+    said: Said
+    reply: smtp.Reply
+    source: str
+    code: int | None
+    status: str | None
+    status_source: str | None
+    field: str | None
+    """The Status field, where there was one."""
+    provider: str | None
+    matches: list[Match]
+
+    @property
+    def soft_by_field(self) -> bool:
+        """The reporting MTA kept retrying: a 5yz greeting, soft_bounce, expiry."""
+        return self.field is not None and self.field[0] == "4" and (self.reply.code or 0) >= 500
+
+    @property
+    def disagrees(self) -> bool:
+        """Reply, quoted status and Status field are not all of one class."""
+        codes = (str(self.reply.code or ""), self.reply.status, self.field)
+        return len({code[0] for code in codes if code}) > 1
+
+
+class Verdict(Struct, frozen=True):
+    """The reason, and what it rests on."""
+
+    reason: Reason
+    scope: Scope
+    rule: Match | None
+    """The rule that won; None where a code did."""
+    evidence: tuple[Evidence, ...]
+
+
+class _Candidate(Struct, frozen=True):
+    """What speaks for a reason, and how much it counts."""
+
+    standing: int
+    """4 a rule, 3 a specific code, 2 a generic rule, 1 a generic status or a frame, 0 a generic reply."""
+    name: str
+    text: str
+    reason: Reason
+    match: Match | None = None
+
+
+def judge(
+    outcome: Outcome, notice: Notice, returned: dict[str, list[str]], rules: Rulebook, lang: str = "en"
+) -> Failure:
+    """Return the verdict on one outcome whose action is failed or delayed.
+
+    *returned* holds the fields of the returned message, names in lower case.
+    """
+    recipient = recipients.mailed(outcome, returned)
+    reading = _read(outcome, notice, recipient, rules)
+    verdict = weigh(reading, rules)
+    row = rules.reasons[verdict.reason]
+    hardness = severity(reading, row, delayed=outcome.action is Action.DELAYED)
+    confidence = _confidence(reading, verdict, notice, guessed=outcome.guessed)
+    suppress = (
+        row.suppress
+        and hardness is Severity.HARD
+        and verdict.scope in (Scope.ADDRESS, Scope.DOMAIN)
+        and confidence is not Confidence.GUESS
+        and recipient is not None
+    )
+    action, suggestion = _advice(verdict, row, lang, suppress=suppress)
+    return Failure(
+        recipient=recipient,
+        original_recipient=outcome.original_recipient,
+        final_recipient=outcome.final_recipient or (outcome.recipient if outcome.generated_from else None),
+        action=outcome.action or Action.FAILED,
+        severity=hardness,
+        reason=verdict.reason,
+        scope=verdict.scope,
+        suppress=suppress,
+        suggested_action=action,
+        suggestion=suggestion,
+        reply_code=reading.code,
+        status=reading.status,
+        status_source=reading.status_source,
+        diagnostic=outcome.diagnostic or outcome.notes or None,
+        remote_mta=outcome.remote_mta or reading.reply.host,
+        command=reading.said.command,
+        provider=reading.provider,
+        last_attempt=outcome.last_attempt,
+        will_retry_until=outcome.will_retry_until,
+        confidence=confidence,
+        evidence=verdict.evidence,
+    )
+
+
+def _advice(verdict: Verdict, row: ReasonRow, lang: str, *, suppress: bool) -> tuple[SuggestedAction, str]:
+    """Return the suggested action and its sentence; never to suppress what is not safe to."""
+    if row.action is SuggestedAction.SUPPRESS and not suppress:
+        return SuggestedAction.SUPPRESS_IF_REPEATED, advice.suggest(Reason.RECIPIENT_REJECTED, None, lang)
+    return row.action, advice.suggest(verdict.reason, verdict.rule.rule.advice if verdict.rule else None, lang)
+
+
+# --- reading ----------------------------------------------------------------------
+
+
+def _read(outcome: Outcome, notice: Notice, recipient: str | None, rules: Rulebook) -> Reading:
+    """Read the diagnostic, and the notes where it does not say enough."""
+
+    def read(words: str, source: str) -> Reading:
+        return read_words(
+            words,
+            rules,
+            source=source,
+            field=outcome.status,
+            command=outcome.command,
+            remote=outcome.remote_mta,
+            reporting=notice.reporting_mta,
+            domain=fields.domain(recipient),
+            dialect=notice.dialect,
+        )
+
+    reading = read(outcome.diagnostic, outcome.source)
+    if not outcome.notes or (reading.matches and reading.matches[0].rank[0]):
+        return reading
+    other = read(outcome.notes, "text")
+    better = other.matches and (not reading.matches or other.matches[0].rank > reading.matches[0].rank)
+    if not better and (reading.code is not None or other.code is None):
+        return reading
+    quoted = reading.code is not None or reading.status_source == "diagnostic"
+    if quoted and not (reading.status and statuses.is_expiry(reading.status)):
+        other.code, other.status, other.status_source = reading.code, reading.status, reading.status_source
+    return other
+
+
+def read_words(
+    words: str,
+    rules: Rulebook,
+    *,
+    source: str = "text",
+    field: str | None = None,
+    command: str | None = None,
+    remote: str | None = None,
+    reporting: str | None = None,
+    domain: str = "",
+    dialect: str | None = None,
+    provider: str | None = None,
+) -> Reading:
+    """Return the codes in the *words* of a refusal and the rules that fit them.
+
+    *field* is the Status field beside them, *remote* and *reporting* the hosts that refused
+    and that wrote the report, *domain* the recipient's.  The provider is recognised by
+    these, in order of trust: the remote host, the reporting MTA where no remote is named,
+    the reply's own marks, the recipient's domain; unless *provider* says who it is.
+    """
+    reply = smtp.dissect(words)
+    status, status_source = statuses.prefer(reply.status, field)
+    if status_source == "diagnostic":
+        status_source = _STATUS_SOURCES[source]
+    marked = rules.providers_marked(rulebook.normalised(words[: smtp.MAX_DIAGNOSTIC]))
+    if provider is None:
+        by_host = rules.provider_of_host(remote or reply.host or reporting)
+        provider = by_host or (marked[0] if marked else None) or rules.provider_of_domain(domain)
+    said = rules.said(
+        reply.text or words,
+        before=reply.before,
+        code=reply.code,
+        status=status,
+        command=reply.command or command,
+        dialect=dialect,
+        providers=frozenset([*marked, provider] if provider else marked),
+    )
+    return Reading(
+        said=said,
+        reply=reply,
+        source=source,
+        code=reply.code,
+        status=status,
+        status_source=status_source,
+        field=field,
+        provider=provider,
+        matches=rules.match(said),
+    )
+
+
+# --- weighing ---------------------------------------------------------------------
+
+
+def weigh(reading: Reading, rules: Rulebook) -> Verdict:
+    """Return the reason that the strongest evidence speaks for, and what lost to it."""
+    # stable: rules of one standing keep the order of their specificity
+    candidates = sorted(_candidates(reading, rules), key=lambda one: one.standing, reverse=True)
+    if not candidates:
+        return Verdict(Reason.UNDETERMINED, Scope.UNKNOWN, None, ())
+    winner = candidates[0]
+    reason = winner.reason
+    scope = (winner.match.rule.scope if winner.match else None) or rules.reasons[reason].scope
+    effect = str(reason)
+    early = reading.said.about_sender or reading.said.command in _BEFORE_RECIPIENT
+    if early and scope in (Scope.ADDRESS, Scope.DOMAIN, Scope.UNKNOWN):
+        reason = Reason.SENDER_REJECTED
+        scope = rules.reasons[reason].scope
+        effect += f", read as {reason}: refused before the recipient was named"
+    evidence = [_evidence(winner, reading, effect)]
+    for loser in candidates[1:MAX_EVIDENCE]:
+        why = "less specific" if loser.standing == winner.standing else "weaker evidence"
+        evidence.append(_evidence(loser, reading, f"{loser.reason}: lost, {why}"))
+    return Verdict(reason, scope, winner.match, tuple(evidence))
+
+
+def _candidates(reading: Reading, rules: Rulebook) -> list[_Candidate]:
+    found = [
+        _Candidate(4 if match.rank[0] else 2, match.rule.id, match.text, match.rule.reason, match)
+        for match in reading.matches
+    ]
+    status = rules.status_row(reading.status) if reading.status else None
+    if status is not None and status.reason is not None:
+        found.append(
+            _Candidate(1 if status.generic else 3, f"status:{reading.status}", str(reading.status), status.reason)
+        )
+    frame = reading.said.frame
+    if frame in _FRAME_REASONS:
+        found.append(_Candidate(1, "frame", f"{frame} rejected", _FRAME_REASONS[frame]))
+    reply = rules.reply_row(reading.code) if reading.code else None
+    if reply is not None and reply.reason is not None:
+        found.append(_Candidate(0 if reply.generic else 3, f"reply:{reading.code}", str(reading.code), reply.reason))
+    return found
+
+
+def _evidence(one: _Candidate, reading: Reading, effect: str) -> Evidence:
+    by_field = one.name.startswith("status:") and reading.status_source == "status_field"
+    return Evidence(rule=one.name, source="dsn.status" if by_field else reading.source, text=one.text, effect=effect)
+
+
+def severity(reading: Reading, row: ReasonRow, *, delayed: bool = False) -> Severity:
+    """By the reconciled codes; by the reason where there is none (RFC 5321 4.2.1, RFC 3463 2)."""
+    if row.always is not None:
+        return row.always
+    if delayed or reading.soft_by_field:
+        return Severity.SOFT
+    if reading.code is not None:
+        return Severity.SOFT if reading.code < 500 else Severity.HARD
+    if reading.status is not None:
+        return Severity.SOFT if reading.status[0] == "4" else Severity.HARD
+    return row.no_code
+
+
+def _confidence(reading: Reading, verdict: Verdict, notice: Notice, *, guessed: bool) -> Confidence:
+    specific = reading.status is not None and not statuses.is_generic(reading.status)
+    by_code = verdict.rule is None
+    if guessed or verdict.reason is Reason.UNDETERMINED or (by_code and (not specific or _speaks_of_sender(reading))):
+        return Confidence.GUESS
+    level = 2 if specific and not by_code else 1
+    level = min(level, _STEPS.index(notice.confidence)) - reading.disagrees
+    return _STEPS[max(level, 0)]
+
+
+def _speaks_of_sender(reading: Reading) -> bool:
+    """Tell whether words speak of a block or of spam where the code alone says that the address is dead."""
+    return any(match.rule.reason in _SENDER_WORDS for match in reading.matches)

@@ -1,0 +1,42 @@
+"""Whose address a failure is about: the one that was mailed, not where it ended."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bounceclass.model import Outcome
+
+__all__ = ["mailed"]
+
+
+def mailed(outcome: Outcome, returned: dict[str, list[str]]) -> str | None:
+    """Return the address that was mailed, as far as the notice tells; never merely one that it mentions.
+
+    In this order: Original-Recipient; the address that the failing one was expanded or
+    generated from, if the returned message (its fields, names in lower case) was
+    addressed to it; Final-Recipient; the address that a free-form notice names.
+    """
+    if outcome.original_recipient:
+        return outcome.original_recipient
+    source = outcome.generated_from
+    named = outcome.final_recipient or outcome.recipient
+    if source and (named is None or _is_local_delivery(named) or _addressed_to(source, returned)):
+        return source
+    return named
+
+
+def _is_local_delivery(name: str) -> bool:
+    """Tell whether Exim names a file or a pipe in the place of an address."""
+    return name.startswith(("|", "/")) or "@" not in name
+
+
+def _addressed_to(address: str, returned: dict[str, list[str]]) -> bool:
+    """Tell whether the returned message was sent to *address*."""
+    wanted = address.lower()
+    for name in ("to", "cc", "bcc", "delivered-to", "x-original-to", "envelope-to", "resent-to"):
+        if any(wanted in value.lower() for value in returned.get(name, ())):
+            return True
+    return any(
+        f"for <{wanted}>" in value.lower() or f"for {wanted}" in value.lower() for value in returned.get("received", ())
+    )

@@ -1,0 +1,88 @@
+"""explain: what a code or a reply means, who must act and what to do."""
+
+from __future__ import annotations
+
+import bounceclass
+import pytest
+from bounceclass import rulebook
+
+# The reply codes that guides for mail users list
+GUIDE = (
+    "211 214 220 221 250 251 252 354 420 421 432 449 450 451 452 455 500 501 502 503 504 550 551 552 553 554 555"
+).split()
+CLASSES = ("2yz", "3yz", "4yz", "5yz")
+
+
+@pytest.mark.parametrize("lang", ["en", "it"])
+@pytest.mark.parametrize("code", [*GUIDE, *CLASSES])
+def test_guide(code: str, lang: str) -> None:
+    meaning = bounceclass.explain(code, lang=lang).meanings[0]
+    assert meaning.code == code
+    assert len(meaning.meaning) > 15
+    assert len(meaning.action) > 10
+
+
+@pytest.mark.parametrize("code", ["420", "432", "449", "555"])
+def test_what_one_vendor_means_is_said_to_be_its_own(code: str) -> None:
+    assert bounceclass.explain(code).meanings[0].vendor != ""
+
+
+def test_every_code_is_explained_in_both_languages() -> None:
+    rules = rulebook.load()
+    assert len([row for row in rules.replies.values() if row.code.isdecimal()]) == 85
+    assert sum(row.kind == "detail" and row.registered for row in rules.statuses.values()) >= 81
+    for row in (*rules.replies.values(), *rules.statuses.values()):
+        assert row.meaning["en"] != row.meaning["it"]
+        assert min(map(len, row.meaning.values())) > 10
+
+
+@pytest.mark.parametrize(
+    ("query", "provider", "reply", "status", "reason", "severity", "action"),
+    [
+        ("550", None, 550, None, "undetermined", "hard", "review"),
+        ("5.1.1", None, None, "5.1.1", "user_unknown", "hard", "suppress"),
+        ("550 5.1.1", None, 550, "5.1.1", "user_unknown", "hard", "suppress"),
+        ("450 4.2.2 over quota", None, 450, "4.2.2", "mailbox_full", "soft", "suppress_if_repeated"),
+        (
+            "550 5.4.1 Recipient address rejected: Access denied",
+            "microsoft",
+            550,
+            "5.4.1",
+            "user_unknown",
+            "hard",
+            "suppress",
+        ),
+        ("552", None, 552, None, "mailbox_full", "soft", "suppress_if_repeated"),
+        ("556", None, 556, None, "domain_no_mail", "hard", "suppress"),
+        ("250", None, 250, None, "undetermined", None, "review"),
+    ],
+)
+def test_verdict(
+    query: str,
+    provider: str | None,
+    reply: int | None,
+    status: str | None,
+    reason: str,
+    severity: str | None,
+    action: str,
+) -> None:
+    got = bounceclass.explain(query, provider=provider)
+    assert (got.reply_code, got.status, got.reason, got.severity, got.suggested_action) == (
+        reply,
+        status,
+        reason,
+        severity,
+        action,
+    )
+
+
+def test_in_italian() -> None:
+    got = bounceclass.explain("5.1.1", lang="it")
+    assert got.suggestion.startswith("Smetti")
+    assert got.who == "chi gestisce la lista"
+
+
+@pytest.mark.parametrize("more", [{"provider": "nobody"}, {"lang": "tlh"}])
+def test_what_is_not_known_is_refused(more: dict[str, str]) -> None:
+    with pytest.raises(ValueError, match="there are"):
+        bounceclass.explain("550", **more)

@@ -1,0 +1,940 @@
+"""What each reader makes of a message, and which is asked first."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from bounceclass import mime, reports
+from bounceclass.model import Action, Confidence, FeedbackReport, Kind, Mail, Notice, Outcome
+from bounceclass.reports import (
+    automatic,
+    dsn,
+    feedback,
+    freeform,
+    last_resort,
+    layouts,
+    origin,
+    receipts,
+    ses_json,
+)
+from bounceclass.reports.layouts import Dialect, Layout, Layouts
+from bounceclass.rulebook import BrokenRules
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+DAEMON = {"from": "MAILER-DAEMON@mail.example.org", "subject": "failure notice"}
+
+
+@pytest.fixture(autouse=True)
+def _no_layouts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the layouts that a test makes up, so that new ones in ``data/dialects`` change no test here."""
+    use(monkeypatch)
+
+
+def mail(text: str = "", *, headers: dict[str, str] | None = None, **keys: Any) -> Mail:
+    """A message from a mail system, unless *headers* say another thing."""
+    fields = DAEMON if headers is None else headers
+    return Mail(headers={name: [value] for name, value in fields.items()}, text=text, **keys)
+
+
+def told(notice: Notice | None) -> list[tuple[str | None, str]]:
+    """The recipients of a notice and what it says of each."""
+    return [(one.final_recipient or one.recipient, one.diagnostic) for one in notice.outcomes] if notice else []
+
+
+def differing(got: object, expected: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name in expected if (value := getattr(got, name)) != expected[name]}
+
+
+# --- delivery status notifications ------------------------------------------------
+
+STATUS = """\
+Reporting-MTA: dns; mail.example.org
+Arrival-Date: Thu, 2 Jan 2025 03:04:05 +0100
+Original-Envelope-Id: QQ314159
+
+Original-Recipient: rfc822; fred@example.com
+Final-Recipient: rfc822; fred@backend.example.com
+Action: failed
+Status: 5.1.1 (no such user)
+Remote-MTA: dns; mx.example.com
+Diagnostic-Code: smtp; 550 5.1.1 User unknown
+Last-Attempt-Date: Thu, 2 Jan 2025 03:04:06 +0100
+Will-Retry-Until: Fri, 3 Jan 2025 03:04:06 +0100
+"""
+
+
+def status_report(*parts: str, text: str = "", kind: str = "message/delivery-status", **keys: Any) -> Mail:
+    keys = {"content_type": "multipart/report", "report_type": "delivery-status", **keys}
+    return mail(text, machine=tuple((kind, part) for part in parts), **keys)
+
+
+def group(**fields: str) -> str:
+    lines = [f"{name.replace('_', '-')}: {value}" for name, value in fields.items()]
+    return "Reporting-MTA: dns; mail.example.org\n\n" + "\n".join(lines) + "\n"
+
+
+def only(notice: Notice | None) -> Outcome:
+    assert notice is not None
+    (outcome,) = notice.outcomes
+    return outcome
+
+
+@pytest.mark.parametrize("kind", sorted(dsn.STATUS_PARTS))
+def test_status_parts(kind: str) -> None:
+    notice = dsn.read(status_report(STATUS, kind=kind))
+    assert notice == Notice(
+        kind=Kind.BOUNCE,
+        dialect="rfc3464",
+        reporting_mta="mail.example.org",
+        arrival_date="2025-01-02T03:04:05+01:00",
+        envelope_id="QQ314159",
+        outcomes=(
+            Outcome(
+                original_recipient="fred@example.com",
+                final_recipient="fred@backend.example.com",
+                action=Action.FAILED,
+                status="5.1.1",
+                diagnostic="550 5.1.1 User unknown",
+                source="dsn.diagnostic",
+                remote_mta="mx.example.com",
+                last_attempt="2025-01-02T03:04:06+01:00",
+                will_retry_until="2025-01-03T03:04:06+01:00",
+            ),
+        ),
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "status", "expected"),
+    [
+        ("failed", "5.0.0", "failed"),
+        ("Failed (permanent)", "5.0.0", "failed"),
+        ("failure", "5.0.0", "failed"),
+        ("error", "5.0.0", "failed"),
+        ("permanent-failure", "5.0.0", "failed"),
+        ("undeliverable", "5.0.0", "failed"),
+        ("bounced", "5.0.0", "failed"),
+        ("rejected", "5.0.0", "failed"),
+        ("delayed", "4.0.0", "delayed"),
+        ("deferred", "4.0.0", "delayed"),
+        ("temporary failure", "4.0.0", "delayed"),
+        ("warning", "4.0.0", "delayed"),
+        ("delivered (to mailbox)", "2.0.0", "delivered"),
+        ("deliverable", "2.0.0", "delivered"),
+        ("success", "2.0.0", "delivered"),
+        ("relayed", "2.0.0", "relayed"),
+        ("expanded", "2.0.0", "expanded"),
+        # none, or none that is known
+        ("", "5.0.0", "failed"),
+        ("", "2.0.0", "delivered"),
+        ("zzz", "", "failed"),
+    ],
+)
+def test_actions(value: str, status: str, expected: str) -> None:
+    fields = group(Final_Recipient="rfc822; fred@example.com", Action=value, Status=status)
+    assert only(dsn.read(status_report(fields))).action == expected
+
+
+@pytest.mark.parametrize(
+    ("actions", "kind"),
+    [
+        (["failed", "delayed", "delivered"], "bounce"),
+        (["delayed", "delivered"], "delay"),
+        (["delivered", "relayed"], "success"),
+    ],
+)
+def test_the_kind_of_several_actions(actions: list[str], kind: str) -> None:
+    parts = [group(Final_Recipient=f"rfc822; {name}@example.com", Action=name, Status="5.0.0") for name in actions]
+    notice = dsn.read(status_report(*parts))
+    assert notice is not None
+    assert (notice.kind, [one.action for one in notice.outcomes]) == (kind, actions)
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        # the reason as a comment on the Status
+        (
+            {"Status": "5.2.2 (mailbox full)"},
+            {"diagnostic": "5.2.2 (mailbox full)", "source": "dsn.status", "status": "5.2.2"},
+        ),
+        ({"Status": "5.2.2"}, {"diagnostic": "", "source": "dsn.diagnostic"}),
+        ({"X_Actual_Recipient": "rfc822; wilma@example.com"}, {"final_recipient": "wilma@example.com"}),
+        # Exim names a pipe
+        ({"Final_Recipient": "rfc822; |/bin/procmail"}, {"final_recipient": None}),
+        # Sendmail writes the number that a mailer exits with
+        ({"Diagnostic_Code": "X-Unix; 69"}, {"diagnostic": "mailer exited with status 69"}),
+        ({"Diagnostic_Code": "X-Unix; 550 no"}, {"diagnostic": "550 no"}),
+    ],
+)
+def test_quirks_of_groups(fields: dict[str, str], expected: dict[str, Any]) -> None:
+    assert differing(only(dsn.read(status_report(group(Action="failed", **fields)))), expected) == {}
+
+
+PERSON = {"from": "barney@example.org", "subject": "Look what I got"}
+
+
+@pytest.mark.parametrize(
+    ("message", "read"),
+    [
+        # a report that somebody sends on is none
+        (status_report(STATUS, content_type="multipart/mixed", headers=PERSON), False),
+        (status_report(STATUS, content_type="multipart/mixed"), True),
+        (status_report(STATUS, headers=PERSON), True),
+        # fields in the text
+        (mail("This report is for you.\n\n" + STATUS), True),
+        (mail("This report is for you.\n\n" + STATUS, headers=PERSON), False),
+        (mail(STATUS, headers={**DAEMON, "subject": "Fwd: failure notice", "references": "<x@example.org>"}), False),
+        (mail("Final-Recipient: of nothing"), False),
+        # a status part without recipients, and a text that says nothing
+        (status_report("Reporting-MTA: dns; mail.example.org\n", report_type=""), False),
+    ],
+)
+def test_what_is_a_report(message: Mail, read: bool) -> None:
+    notice = dsn.read(message)
+    assert (
+        [outcome.original_recipient for outcome in notice.outcomes] == ["fred@example.com"]
+        if read and notice
+        else not read
+    )
+    assert (notice is not None) is read
+
+
+def test_a_report_that_names_nobody() -> None:
+    notice = dsn.read(status_report("Reporting-MTA: dns; mail.example.org\n"))
+    assert notice is not None
+    assert (notice.kind, notice.outcomes, notice.confidence) == ("bounce", (), "guess")
+
+
+def test_a_status_part_without_recipients_leaves_it_to_the_text() -> None:
+    text = "Your message to <fred@example.com> could not be delivered: 550 User unknown"
+    notice = dsn.read(status_report("Reporting-MTA: dns; mail.example.org\n", text=text))
+    assert told(notice) == [("fred@example.com", text)]
+
+
+SAID = "<fred@example.com>: could not be delivered: 552 mailbox full, in reply to RCPT TO command\n"
+
+
+@pytest.mark.parametrize(
+    ("fields", "text", "expected"),
+    [
+        # a diagnostic that says little is helped by the human part
+        ({"Diagnostic_Code": "smtp; 550"}, SAID, {"notes": SAID.strip(), "command": "RCPT"}),
+        ({"Diagnostic_Code": "smtp; 550 5.1.1 User unknown"}, SAID, {"notes": "", "command": "RCPT"}),
+        ({}, "nothing of use", {"notes": "", "command": None}),
+        # one passage and one recipient belong together
+        (
+            {"Final_Recipient": "rfc822; x@backend.example.com"},
+            SAID,
+            {"notes": SAID.strip(), "recipient": "fred@example.com"},
+        ),
+        # a recipient that no field names
+        ({"Final_Recipient": "rfc822;"}, SAID, {"recipient": "fred@example.com", "final_recipient": None}),
+    ],
+)
+def test_the_human_part(fields: dict[str, str], text: str, expected: dict[str, Any]) -> None:
+    said = {"Final_Recipient": "rfc822; fred@example.com", "Action": "failed", "Status": "5.0.0", **fields}
+    assert differing(only(dsn.read(status_report(group(**said), text=text))), expected) == {}
+
+
+def test_a_recipient_that_nothing_names_is_guessed() -> None:
+    message = status_report(group(Action="failed", Status="5.0.0"), returned={"to": ["fred@example.com"]})
+    outcome = only(dsn.read(message))
+    assert (outcome.recipient, outcome.guessed) == ("fred@example.com", True)
+
+
+def test_passages_are_given_to_the_recipients_they_name() -> None:
+    text = (
+        "<wilma@example.com>: could not be delivered: mailbox full\n\n"
+        "<fred@example.com>: could not be delivered: no such user\n"
+    )
+    names = ("fred@example.com", "wilma@example.com", "betty@example.com")
+    parts = [group(Final_Recipient=f"rfc822; {name}", Action="failed", Status="5.0.0") for name in names]
+    notice = dsn.read(status_report(*parts, text=text))
+    assert notice is not None
+    said = [outcome.notes for outcome in notice.outcomes]
+    assert ["no such user" in said[0], "mailbox full" in said[1], said[2]] == [True, True, ""]
+
+
+def test_groups_without_names_take_what_is_left() -> None:
+    text = (
+        "<wilma@example.com>: could not be delivered: mailbox full\n\n"
+        "<fred@example.com>: could not be delivered: no such user\n"
+    )
+    parts = [
+        group(Final_Recipient="rfc822; fred@example.com", Action="failed", Status="5.0.0"),
+        group(Action="failed", Status="5.0.0"),
+        group(Action="failed", Status="5.0.0"),
+    ]
+    notice = dsn.read(status_report(*parts, text=text))
+    assert notice is not None
+    assert [one.final_recipient or one.recipient for one in notice.outcomes] == [
+        "fred@example.com",
+        "wilma@example.com",
+        None,
+    ]
+
+
+# --- complaints -------------------------------------------------------------------
+
+ARF = """\
+Feedback-Type: Abuse
+User-Agent: Example/1.0
+Version: 1
+Source-IP: 192.0.2.7
+Original-Mail-From: <list-bounces@example.org>
+Original-Rcpt-To: <fred@example.com>
+Original-Rcpt-To: wilma@example.com
+Arrival-Date: Thu, 2 Jan 2025 03:04:05 +0100
+Reporting-MTA: dns; mail.example.com
+Reported-Domain: example.org
+Reported-URI: https://example.org/x
+Incidents: 3
+Auth-Failure: SPF
+Delivery-Result: reject
+"""
+FULL = FeedbackReport(
+    type="abuse",
+    user_agent="Example/1.0",
+    version="1",
+    source_ip="192.0.2.7",
+    original_mail_from="list-bounces@example.org",
+    original_rcpt_to=("fred@example.com", "wilma@example.com"),
+    arrival_date="2025-01-02T03:04:05+01:00",
+    reporting_mta="mail.example.com",
+    reported_domain=("example.org",),
+    reported_uri=("https://example.org/x",),
+    incidents=3,
+    auth_failure="spf",
+    delivery_result="reject",
+)
+LOOP = {"from": "feedback@example.com"}
+
+
+def arf(text: str, **keys: Any) -> Mail:
+    return mail(machine=(("message/feedback-report", text),), headers=LOOP, **keys)
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        (arf(ARF), FULL),
+        # without the part, or without the frame
+        (mail(ARF, headers=LOOP, report_type="feedback-report"), FULL),
+        (mail(ARF, headers=LOOP), FULL),
+        (arf("Feedback-Type: not-spam\nReceived-Date: Thu, 2 Jan 2025 03:04:05 +0100\nIncidents: many\n"),
+         FeedbackReport(type="not-spam", arrival_date="2025-01-02T03:04:05+01:00")),
+        (arf("Incidents: 12345678901\n"), FeedbackReport()),
+        (arf(""), FeedbackReport()),
+        # Original-Rcpt-To is optional
+        (arf("Feedback-Type: abuse\n", returned={"to": ["Fred <fred@example.com>, wilma@example.com"]}),
+         FeedbackReport(type="abuse", original_rcpt_to=("fred@example.com", "wilma@example.com"))),
+    ],
+)  # fmt: skip
+def test_feedback_reports(message: Mail, expected: FeedbackReport) -> None:
+    assert feedback.read(message) == Notice(kind=Kind.FEEDBACK, dialect="arf", feedback=expected)
+
+
+@pytest.mark.parametrize(
+    ("headers", "keys", "expected"),
+    [
+        # Microsoft JMRP, before it was ARF
+        ({"from": "staff@hotmail.com", "subject": "complaint about message from 192.0.2.7"},
+         {"returned": {"x-hmxmroriginalrecipient": ["fred@example.com"]}},
+         FeedbackReport(type="abuse", source_ip="192.0.2.7", original_rcpt_to=("fred@example.com",))),
+        ({"from": "scomp@aol.net", "subject": "Email Feedback Report for IP 192.0.2.7"}, {}, FeedbackReport(type="abuse")),
+        ({"from": "feedback@example.com", "subject": "DMARC failure report for example.org"}, {},
+         FeedbackReport(type="auth-failure")),
+        ({"from": "dmarc@example.com", "subject": "DMARC Forensic Report"}, {"content_type": "multipart/report"},
+         FeedbackReport(type="auth-failure")),
+        ({"from": "fred@example.com", "subject": "unsubscribe"}, {}, FeedbackReport(type="opt-out")),
+        ({"from": "fred@example.com", "subject": " Unsubscribe:4711-abc "}, {}, FeedbackReport(type="opt-out")),
+        # no complaints
+        ({"from": "dmarc@example.com", "subject": "DMARC Forensic Report"}, {}, None),
+        ({"from": "fred@example.com", "subject": "complaint about message from you"}, {}, None),
+        ({"from": "fred@example.com", "subject": "please unsubscribe me"}, {}, None),
+        ({"from": "fred@example.com", "subject": "unsubscribe"}, {"text": "x" * 2000}, None),
+        ({"from": "MAILER-DAEMON@example.com", "subject": "unsubscribe"}, {}, None),
+        ({"from": "fred@example.com", "subject": ""}, {}, None),
+    ],
+)  # fmt: skip
+def test_complaints_before_the_format(
+    headers: dict[str, str], keys: dict[str, Any], expected: FeedbackReport | None
+) -> None:
+    notice = feedback.read(mail(headers=headers, **keys))
+    assert (notice.feedback if notice else None) == expected
+    assert notice is None or (notice.kind, notice.confidence) == ("feedback", "probable")
+
+
+# --- receipts ---------------------------------------------------------------------
+
+READ = "Final-Recipient: rfc822; fred@example.com\nDisposition: manual-action/MDN-sent-manually; displayed\n"
+REFUSED = """\
+Reporting-UA: mail.example.com; Dovecot Mail Delivery Agent
+Original-Recipient: rfc822; fred@example.com
+Final-Recipient: rfc822; fred@example.com
+Disposition: automatic-action/MDN-sent-automatically; deleted
+"""
+KIND = "message/disposition-notification"
+
+
+def receipt(fields: str, text: str = "", **headers: str) -> Mail:
+    return mail(text, machine=((KIND, fields),), headers={"from": "fred@example.com", **headers})
+
+
+@pytest.mark.parametrize(
+    ("message", "kind", "dialect", "said"),
+    [
+        (receipt(READ), "receipt", None, []),
+        (receipt(REFUSED), "receipt", None, []),
+        (mail("displayed", headers=PERSON, report_type="disposition-notification"), "receipt", None, []),
+        # Dovecot and Sieve refuse in the form of a receipt
+        (receipt(REFUSED, "Your message to <fred@example.com> was automatically rejected:\nQuota exceeded\n"),
+         "bounce", "dovecot", [("fred@example.com", "Quota exceeded")]),
+        (receipt(READ.replace("displayed", "failed")), "bounce", None, [("fred@example.com", "")]),
+        (receipt(READ.replace("displayed", "deleted/failed/error"), "no"), "bounce", None, [("fred@example.com", "no")]),
+        (receipt(READ, "Mailbox full", **{"auto-submitted": "auto-replied (rejected)"}),
+         "bounce", None, [("fred@example.com", "Mailbox full")]),
+    ],
+)  # fmt: skip
+def test_receipts(message: Mail, kind: str, dialect: str | None, said: list[tuple[str, str]]) -> None:
+    notice = receipts.read(message)
+    assert notice is not None
+    assert (notice.kind, notice.dialect, told(notice)) == (kind, dialect, said)
+
+
+def test_what_is_no_receipt() -> None:
+    assert receipts.read(mail("Final-Recipient: rfc822; fred@example.com")) is None
+
+
+# --- automatic replies --------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("headers", "confidence"),
+    [
+        ({"auto-submitted": "auto-replied"}, "certain"),
+        ({"auto-submitted": "Auto-Replied (vacation)"}, "certain"),
+        ({"precedence": "auto_reply"}, "certain"),
+        ({"x-autoreply": "yes"}, "certain"),
+        ({"x-vacation": "1"}, "certain"),
+        # a subject needs company
+        ({"subject": "Out of Office: chairs", "auto-submitted": "auto-generated"}, "probable"),
+        ({"subject": "Automatic reply: chairs", "return-path": "<>"}, "probable"),
+        ({"subject": "Fuori sede", "precedence": "bulk"}, "probable"),
+        ({"subject": "Abwesenheit", "x-auto-response-suppress": "All", "in-reply-to": "<x@example.org>"}, "probable"),
+        ({"subject": "Out of Office: chairs"}, None),
+        ({"subject": "Out of Office: chairs", "x-auto-response-suppress": "All"}, None),
+        ({"subject": "chairs", "auto-submitted": "auto-generated"}, None),
+        ({"auto-submitted": "no"}, None),
+        # a true bounce that says Auto-Submitted
+        ({"from": "MAILER-DAEMON@example.com", "auto-submitted": "auto-replied"}, None),
+    ],
+)
+def test_automatic_replies(headers: dict[str, str], confidence: str | None) -> None:
+    notice = automatic.read(mail(headers={"from": "fred@example.com", **headers}))
+    assert notice == (Notice(kind=Kind.AUTO_REPLY, confidence=Confidence(confidence)) if confidence else None)
+
+
+@pytest.mark.parametrize(
+    ("headers", "text", "read"),
+    [
+        ({"subject": "Please confirm your message", "auto-submitted": "auto-replied"}, "", True),
+        (
+            {"subject": "Verify your email", "return-path": "<>"},
+            "Click this link to verify that you are a person.",
+            True,
+        ),
+        ({"subject": "Verify your email", "return-path": "<>"}, "Hello.", False),
+        ({"subject": "Verify your email"}, "Click this link to verify that you are a person.", False),
+        (
+            {"subject": "Please confirm your message", "auto-submitted": "auto-replied", "list-id": "<x.example.org>"},
+            "",
+            False,
+        ),
+        ({"subject": "chairs", "auto-submitted": "auto-replied"}, "Click here to confirm", False),
+    ],
+)
+def test_challenges(headers: dict[str, str], text: str, read: bool) -> None:
+    notice = automatic.read_challenge(mail(text, headers={"from": "fred@example.com", **headers}))
+    assert notice == (Notice(kind=Kind.CHALLENGE, confidence=Confidence.PROBABLE) if read else None)
+
+
+# --- Amazon SES -------------------------------------------------------------------
+
+SNS = {"from": "AWS Notifications <no-reply@sns.amazonaws.com>"}
+BOUNCE = {
+    "notificationType": "Bounce",
+    "bounce": {
+        "bounceType": "Permanent",
+        "bounceSubType": "Suppressed",
+        "reportingMTA": "dns; a1.smtp-out.example.net",
+        "bouncedRecipients": [
+            {
+                "emailAddress": "Fred <fred@example.com>",
+                "action": "failed",
+                "status": "5.1.1",
+                "diagnosticCode": "smtp; 550 5.1.1 user unknown",
+            },
+            {"emailAddress": "wilma@example.com", "action": "Delayed"},
+            "nonsense",
+        ],
+    },
+}
+COMPLAINT = {
+    "eventType": "Complaint",
+    "complaint": {
+        "complaintFeedbackType": "not-spam",
+        "userAgent": "Example/1.0",
+        "complainedRecipients": [{"emailAddress": "fred@example.com"}, {"emailAddress": ""}, 7],
+    },
+}
+DELIVERY = {
+    "notificationType": "Delivery",
+    "delivery": {"recipients": ["fred@example.com", 7], "smtpResponse": "250 ok"},
+}
+
+
+def sns(event: object, headers: dict[str, str] = SNS) -> Mail:
+    return mail(event if isinstance(event, str) else json.dumps(event), headers=headers)
+
+
+def test_ses_bounces() -> None:
+    outcomes = (
+        Outcome(
+            final_recipient="fred@example.com",
+            action=Action.FAILED,
+            status="5.1.1",
+            diagnostic="550 5.1.1 user unknown",
+            notes="on the suppression list",
+            source="dsn.diagnostic",
+        ),
+        Outcome(
+            final_recipient="wilma@example.com",
+            action=Action.DELAYED,
+            notes="on the suppression list",
+            source="dsn.diagnostic",
+        ),
+        Outcome(action=Action.FAILED, notes="on the suppression list", source="dsn.diagnostic"),
+    )
+    expected = Notice(
+        kind=Kind.BOUNCE, dialect="amazon-ses", reporting_mta="a1.smtp-out.example.net", outcomes=outcomes
+    )
+    assert ses_json.read(sns(BOUNCE)) == expected
+    # inside SNS's envelope, with its footer, and folded
+    assert ses_json.read(sns({"Type": "Notification", "Message": json.dumps(BOUNCE)})) == expected
+    assert ses_json.read(sns(json.dumps(BOUNCE) + "\n--\nIf you wish to stop receiving notifications ...")) == expected
+    assert (
+        ses_json.read(sns(json.dumps(BOUNCE).replace("suppressed list", "x").replace("user unknown", "user\nunknown")))
+        == expected
+    )
+
+
+def test_ses_complaints_and_deliveries() -> None:
+    complaint = FeedbackReport(type="not-spam", user_agent="Example/1.0", original_rcpt_to=("fred@example.com",))
+    assert ses_json.read(sns(COMPLAINT)) == Notice(kind=Kind.FEEDBACK, dialect="amazon-ses", feedback=complaint)
+    outcome = Outcome(recipient="fred@example.com", action=Action.DELIVERED, diagnostic="250 ok")
+    assert ses_json.read(sns(DELIVERY)) == Notice(kind=Kind.SUCCESS, dialect="amazon-ses", outcomes=(outcome,))
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        "hello",
+        "{broken",
+        "[1]",
+        "{}",
+        "7",
+        '{"a":' * 5000,
+        {"notificationType": "Open"},
+        {"Message": "hello"},
+        {"Message": json.dumps({"Message": json.dumps({"Message": "x"})})},
+    ],
+)
+def test_what_is_no_notification(event: object) -> None:
+    assert ses_json.read(sns(event)) is None
+
+
+@pytest.mark.parametrize(
+    ("event", "kind"),
+    [
+        ({"notificationType": "Bounce"}, "bounce"),
+        ({"notificationType": "Bounce", "bounce": {"bouncedRecipients": 7}}, "bounce"),
+        ({"notificationType": "Complaint", "complaint": {"complainedRecipients": 7}}, "feedback"),
+        ({"notificationType": "Delivery", "delivery": {"recipients": 7}}, "success"),
+        ({"notificationType": "Delivery", "delivery": "x"}, "success"),
+    ],
+)
+def test_notifications_whose_tables_are_none(event: object, kind: str) -> None:
+    notice = ses_json.read(sns(event))
+    assert notice is not None
+    assert (notice.kind, notice.outcomes) == (kind, ())
+
+
+def test_notifications_come_from_amazon() -> None:
+    assert ses_json.read(sns(BOUNCE, PERSON)) is None
+
+
+# --- the layouts engine, on rows made up for the purpose --------------------------
+
+
+def use(monkeypatch: pytest.MonkeyPatch, *rows: Layout, end: tuple[str, ...] = ("--- Below",), **more: Layout) -> None:
+    """Let *rows* be all layouts there are, of the dialect ``made-up``; *more* name dialects of their own."""
+    dialects = [Dialect(name="made-up", title="Made up", source="none", end=end, layout=rows)]
+    dialects += [Dialect(name=name, title=name, source="none", layout=(row,)) for name, row in more.items()]
+    made = Layouts(dialects)
+    monkeypatch.setattr(layouts, "load", lambda: made)
+
+
+MARK = "This is the made-up program."
+ADDRESS = r"^<(?P<address>[^>\s]+)>:"
+PLAIN = Layout(marks=(MARK,), recipient=ADDRESS)
+
+
+@pytest.mark.parametrize(
+    ("row", "text", "expected"),
+    [
+        # everything up to the next recipient is its reason
+        (PLAIN, f"{MARK}\n\n<a@example.com>:\nno such\nuser\n\n<b@example.com>: full\n", [("a@example.com", "no such\nuser"), ("b@example.com", "full")]),
+        # the region begins with the line of the mark, and ends where the returned message begins
+        (PLAIN, f"<x@example.com>: before\nHi. {MARK}\n<a@example.com>: no\n--- Below\n<y@example.com>: after", [("a@example.com", "no")]),
+        # an end stands at the beginning of its line
+        (PLAIN, f"{MARK}\n<a@example.com>: no --- Below\nmore\n  > --- Below\n<y@example.com>: x", [("a@example.com", "no --- Below\nmore")]),
+        # repeated addresses: one recipient, and the first reason there is
+        (PLAIN, f"{MARK}\n<a@example.com>:\n<b@example.com>: full\n<A@example.com>: no\n", [("a@example.com", "no"), ("b@example.com", "full")]),
+        (PLAIN, f"{MARK}\n<a@example.com>: no\n<b@example.com>: full\n<a@example.com>: again\n", [("a@example.com", "no"), ("b@example.com", "full")]),
+        (PLAIN, f"{MARK}\nnobody\n", []),
+        (Layout(marks=(MARK.upper(),), recipient=ADDRESS), f"{MARK}\n<a@example.com>: no", [("a@example.com", "no")]),
+        (Layout(marks=(MARK,), recipient=r"^rcpt (\S+)"), f"{MARK}\nrcpt a@example.com no", [("a@example.com", "no")]),
+        (Layout(marks=(MARK,), recipient=r"^<(?P<address>\S+)> \((?P<reason>[^)]+)\)"), f"{MARK}\n<a@example.com> (full)\nmore", [("a@example.com", "full\nmore")]),
+        (Layout(marks=(MARK,), recipient=r"^<(?P<address>\S+)>(?: \((?P<reason>[^)]+)\))?"), f"{MARK}\n<a@example.com>\nmore", [("a@example.com", "more")]),
+        (Layout(marks=(MARK,), recipient=ADDRESS, reason=r"^Reason: (.+)"), f"{MARK}\n<a@example.com>:\nx\nReason: full\n", [("a@example.com", "full")]),
+        (Layout(marks=(MARK,), recipient=ADDRESS, reason=r"^Reason: (.+)"), f"{MARK}\nReason: full\n<a@example.com>:\nx\n", [("a@example.com", "full")]),
+        (Layout(marks=(MARK,), recipient=ADDRESS, reason=r"^Reason: (.+)"), f"{MARK}\n<a@example.com>:\nx\n", [("a@example.com", "")]),
+        (Layout(marks=(MARK,), recipient=ADDRESS, reason=r"^Reason:(.+)?"), f"{MARK}\n<a@example.com>:\nReason:\n", [("a@example.com", "")]),
+        (Layout(marks=(MARK,), recipient=ADDRESS, shared=True), f"{MARK}\n<a@example.com>:\n<b@example.com>:\nfull", [("a@example.com", "full"), ("b@example.com", "full")]),
+        (Layout(marks=(MARK,), recipient=ADDRESS, begin=("no such line", "Recipients:")), f"{MARK}\n<x@example.com>: x\nrecipients:\n<a@example.com>: no", [("a@example.com", "no")]),
+        (Layout(marks=(MARK,), recipient=ADDRESS, begin=("Recipients:",)), f"{MARK}\n<a@example.com>: no", [("a@example.com", "no")]),
+        (Layout(marks=(MARK,), recipient=ADDRESS, begin=("Recipients:",)), f"{MARK}\n<a@example.com>: no\nRecipients:", []),
+        (Layout(marks=(MARK,), recipient=ADDRESS, stop=("no such line", "Regards")), f"{MARK}\n<a@example.com>: no\nregards\n<x@example.com>: x", [("a@example.com", "no")]),
+        (Layout(marks=(MARK,), recipient=r"^(\w+):", domain="example.com"), f"{MARK}\nfred: no", [("fred@example.com", "no")]),
+        (Layout(marks=(MARK,), recipient=r"^(\w+):"), f"{MARK}\nfred: no", []),
+        (Layout(marks=(MARK,), recipient=ADDRESS, needs=("Second mark",)), f"{MARK}\n<a@example.com>: no", []),
+        (Layout(marks=(MARK,), recipient=ADDRESS, needs=("Second mark",)), f"{MARK}\n<a@example.com>: no\nsecond mark", [("a@example.com", "no\nsecond mark")]),
+        # a mark in the header, and in a status part
+        (Layout(marks=("from: mailer-daemon@",), recipient=ADDRESS), "<a@example.com>: no", [("a@example.com", "no")]),
+        (Layout(marks=("x-made-up-id:",), recipient=ADDRESS), "<a@example.com>: no", [("a@example.com", "no")]),
+        # a layout without recipients only names the author
+        (Layout(marks=(MARK,)), f"{MARK}\n<a@example.com>: no", []),
+        # a transcript, of which each recipient gets the parts that name it
+        (
+            Layout(marks=(MARK,), recipient=r"^<(?P<address>[^>\s]+)>", transcript=("--- Transcript",)),
+            f"{MARK}\n<a@example.com>\n<b@example.com>\n--- Transcript\n>>> RCPT To:<a@example.com>\n<<< 550 no\n550 x\n>>> RCPT To:<b@example.com>\n<<< 552 full\n",
+            [("a@example.com", ">>> RCPT To:<a@example.com>\n<<< 550 no\n550 x"), ("b@example.com", ">>> RCPT To:<b@example.com>\n<<< 552 full")],
+        ),
+        (
+            Layout(marks=(MARK,), recipient=r"^<(?P<address>[^>\s]+)>", transcript=("--- Transcript",)),
+            f"{MARK}\n<a@example.com>\n--- Transcript\n<<< 550 no\n",
+            [("a@example.com", "<<< 550 no")],
+        ),
+        (
+            Layout(marks=(MARK,), recipient=ADDRESS, transcript=("--- Transcript",)),
+            f"{MARK}\n<a@example.com>: no\n",
+            [("a@example.com", "no")],
+        ),
+    ],
+)  # fmt: skip
+def test_layouts(monkeypatch: pytest.MonkeyPatch, row: Layout, text: str, expected: list[tuple[str, str]]) -> None:
+    use(monkeypatch, row)
+    message = mail(text, machine=(("message/delivery-status", "X-Made-Up-Id: 7\n"),))
+    notice = layouts.read(message)
+    assert told(notice) == expected
+    assert [(one.recipient, one.diagnostic) for one in layouts.passages(message)] == expected
+    assert notice is None or (notice.kind, notice.dialect, notice.confidence) == ("bounce", "made-up", "probable")
+
+
+@pytest.mark.parametrize(
+    ("words", "diagnostic", "source"),
+    [
+        ("(generated from team@example.com)\nno such user", "no such user", "team@example.com"),
+        ("(ultimately generated from Team@Example.com)\nfull", "full", "Team@example.com"),
+        ("(expanded from: <team@example.com>)\n550 no", "550 no", "team@example.com"),
+        ("x ##rfc822;team@example.com", "x", "team@example.com"),
+        ("550 no ##", "550 no", None),
+        ("no such user", "no such user", None),
+    ],
+)
+def test_what_an_address_was_generated_from(
+    monkeypatch: pytest.MonkeyPatch, words: str, diagnostic: str, source: str | None
+) -> None:
+    use(monkeypatch, PLAIN)
+    outcome = only(layouts.read(mail(f"{MARK}\n<a@example.com>: {words}\n")))
+    assert (outcome.diagnostic, outcome.generated_from) == (diagnostic, source)
+
+
+@pytest.mark.parametrize(
+    ("row", "headers", "text", "kind"),
+    [
+        (PLAIN, DAEMON, MARK + "\n<a@example.com>: no", "bounce"),
+        (Layout(marks=(MARK,), recipient=ADDRESS, kind=Kind.DELAY), DAEMON, MARK + "\n<a@example.com>: no", "delay"),
+        (Layout(marks=(MARK,), recipient=ADDRESS, delay=("Warning",)), DAEMON, MARK + "\n<a@example.com>: warning", "delay"),
+        (Layout(marks=(MARK,), recipient=ADDRESS, delay=("Warning",)), {**DAEMON, "subject": "WARNING"}, MARK + "\n<a@example.com>: no", "delay"),
+        (Layout(marks=(MARK,), recipient=ADDRESS, delay=("Warning",)), DAEMON, MARK + "\n<a@example.com>: no", "bounce"),
+        # what only looks like a notice
+        (Layout(marks=(MARK,), kind=Kind.AUTO_REPLY), DAEMON, MARK, "auto_reply"),
+        (Layout(marks=(MARK,), kind=Kind.NONE), PERSON, MARK, "none"),
+        # who wrote it
+        (PLAIN, PERSON, MARK + "\n<a@example.com>: no", None),
+        (PLAIN, {**PERSON, "subject": "failure notice"}, MARK + "\n<a@example.com>: no", "bounce"),
+        (PLAIN, {**PERSON, "subject": "failure notice", "list-id": "<x.example.org>"}, MARK + "\n<a@example.com>: no", None),
+        (PLAIN, {**DAEMON, "subject": "Fwd: x", "references": "<x@example.org>"}, MARK + "\n<a@example.com>: no", None),
+    ],
+)  # fmt: skip
+def test_the_kind_of_a_layout(
+    monkeypatch: pytest.MonkeyPatch, row: Layout, headers: dict[str, str], text: str, kind: str | None
+) -> None:
+    use(monkeypatch, row)
+    notice = layouts.read(mail(text, headers=headers))
+    assert (notice.kind if notice else None) == kind
+
+
+def test_the_longest_mark_wins(monkeypatch: pytest.MonkeyPatch) -> None:
+    longer = Layout(marks=("made-up", "made-up program."), recipient=ADDRESS)
+    needy = Layout(marks=("is the",), needs=("made-up program.",), recipient=ADDRESS)
+    lost = Layout(marks=(MARK, "This"), recipient=r"^nobody (\S+)")
+    message = mail(f"{MARK}\n<a@example.com>: no")
+    use(monkeypatch, Layout(marks=("made-up",), recipient=ADDRESS), longer=longer, lost=lost)
+    assert layouts.author(message) == ("lost", Kind.BOUNCE)
+    assert only(layouts.read(message)).recipient == "a@example.com"
+    notice = layouts.read(message)
+    assert notice is not None
+    assert notice.dialect == "longer"  # "lost" finds nobody
+    use(monkeypatch, longer, needy=needy)
+    assert layouts.author(message)[0] == "needy"
+
+
+def test_the_returned_message_behind_a_notice(monkeypatch: pytest.MonkeyPatch) -> None:
+    use(monkeypatch, PLAIN)
+    notice = layouts.read(mail(f"{MARK}\n<a@example.com>: no\n--- Below\nTo: a@example.com\n"))
+    assert notice is not None
+    assert mime.parse_header(notice.returned) == {"to": ["a@example.com"]}
+    assert layouts.end_of_notice("x\n--- below this") == 2
+    assert layouts.end_of_notice("x\ny") == 3
+
+
+def test_no_layout(monkeypatch: pytest.MonkeyPatch) -> None:
+    use(monkeypatch, PLAIN)
+    message = mail("hello")
+    assert (layouts.read(message), layouts.author(message), layouts.passages(message)) == (
+        None,
+        (None, Kind.BOUNCE),
+        [],
+    )
+
+
+def test_many_repeated_recipients_stay_cheap(monkeypatch: pytest.MonkeyPatch) -> None:
+    use(monkeypatch, PLAIN)
+    lines = "".join(f"<a{number}@example.com>:\n" for number in range(60))
+    notice = layouts.read(mail(f"{MARK}\n{lines}<a1@example.com>: too late\n"))
+    assert told(notice)[1] == ("a1@example.com", "")
+
+
+def test_a_challenge_in_the_form_of_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    use(monkeypatch, Layout(marks=(MARK,), kind=Kind.CHALLENGE))
+    assert dsn.read(status_report(STATUS, text=MARK)) == Notice(kind=Kind.CHALLENGE, dialect="made-up")
+
+
+ROW = """\
+name = "made-up"
+title = "Made up"
+source = "none"
+end = ["--- Below"]
+
+[[layout]]
+marks = ["made-up"]
+recipient = '^<(?P<address>[^>\\s]+)>:'
+"""
+
+
+def test_a_folder_of_layouts(tmp_path: Path) -> None:
+    (tmp_path / "made-up.toml").write_text(ROW)
+    (tmp_path / "README").write_text("none")
+    (dialect,) = layouts.read_folder(tmp_path).dialects
+    assert (dialect.name, dialect.layout[0].marks) == ("made-up", ("made-up",))
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (ROW.replace("marks", "mark"), "dialects/made-up.toml: .*mark"),
+        (ROW.replace("'^<(", "'^<(("), "dialects/made-up.toml: .*missing"),
+        (ROW + "[", "dialects/made-up.toml: "),
+    ],
+)
+def test_broken_layouts_are_named(tmp_path: Path, content: str, problem: str) -> None:
+    (tmp_path / "made-up.toml").write_text(content)
+    with pytest.raises(BrokenRules, match=problem):
+        layouts.read_folder(tmp_path)
+
+
+# --- notices in no known layout -----------------------------------------------------
+
+SENT = {"to": ["Fred <fred@example.com>"]}
+
+
+@pytest.mark.parametrize(
+    ("message", "kind", "confidence", "recipients"),
+    [
+        (mail("Your message to fred@example.com could not be delivered."), "bounce", "probable", ["fred@example.com"]),
+        (mail("fred@example.com has been delayed, and could not be delivered yet; we will keep trying."), "delay", "probable", ["fred@example.com"]),
+        # the subject tells, and a reply stands in the text
+        (mail("fred@example.com\n550 zzz"), "bounce", "probable", ["fred@example.com"]),
+        (mail("fred@example.com\n550 zzz", headers={**DAEMON, "subject": "hello"}), None, None, []),
+        # Exim's header names them
+        (mail("zzz", headers={**DAEMON, "x-failed-recipients": "fred@example.com, wilma@example.com"}), "bounce", "probable", ["fred@example.com", "wilma@example.com"]),
+        (mail("zzz wilma@example.com zzz", headers={**DAEMON, "x-failed-recipients": "wilma@example.com"}), "bounce", "probable", ["wilma@example.com"]),
+        # an address that the returned message went to is meant, whatever else is named
+        (mail("The mail system of admin@example.net: delivery failed for <Fred@example.com>", returned=SENT), "bounce", "probable", ["Fred@example.com"]),
+        # whom to write to is not
+        (mail("Delivery failed.\n\n\n\nFor help write to admin@example.net\n"), None, None, []),
+        (mail("Delivery failed: user unknown. For assistance contact admin@example.net"), None, None, []),
+        # neither is the notice's own sender or reader
+        (mail("MAILER-DAEMON@mail.example.org: user unknown"), None, None, []),
+        # the single To of the returned message is a guess
+        (mail("Delivery failed.", returned=SENT), "bounce", "guess", ["fred@example.com"]),
+        (mail("Delivery failed.", returned={"to": ["a@example.com, b@example.com"]}), None, None, []),
+        # one address named twice, several addresses
+        (mail("fred@example.com: user unknown\nfred@EXAMPLE.com: user unknown\n"), "bounce", "probable", ["fred@example.com"]),
+        (mail("fred@example.com: user unknown\nwilma@example.com: user unknown\n"), "bounce", "probable", ["fred@example.com", "wilma@example.com"]),
+        # no notices
+        (mail("fred@example.com could not be delivered", headers=PERSON), None, None, []),
+        (mail("fred@example.com could not be delivered", headers={**DAEMON, "subject": "Re: x", "references": "<x@example.org>"}), None, None, []),
+        (mail("hello"), None, None, []),
+        (mail(""), None, None, []),
+    ],
+)  # fmt: skip
+def test_freeform(message: Mail, kind: str | None, confidence: str | None, recipients: list[str]) -> None:
+    notice = freeform.read(message)
+    assert [address for address, _ in told(notice)] == recipients
+    assert (notice.kind if notice else None, notice.confidence if notice else None) == (kind, confidence)
+    assert {one.guessed for one in notice.outcomes} == {confidence == "guess"} if notice else True
+
+
+def test_each_address_comes_with_the_words_about_it() -> None:
+    notice = freeform.read(
+        mail("Delivery failed:\nfred@example.com\n  user unknown\nwilma@example.com\n  mailbox full\n")
+    )
+    assert told(notice) == [
+        ("fred@example.com", "fred@example.com\n  user unknown"),
+        ("wilma@example.com", "wilma@example.com\n  mailbox full"),
+    ]
+
+
+def test_a_bounded_number_of_addresses_is_looked_at() -> None:
+    text = "".join(f"a{number}@example.com: user unknown\n" for number in range(freeform.MAX_FOUND + 50))
+    notice = freeform.read(mail(text))
+    assert len(told(notice)) == freeform.MAX_FOUND
+
+
+# --- flufl.bounce -------------------------------------------------------------------
+
+QMAIL = "Hi. This is the qmail-send program at mail.example.org.\n\n<fred@example.com>:\nno\n\n--- Below\n"
+
+
+def test_the_last_resort() -> None:
+    notice = last_resort.read(mail(QMAIL))
+    outcome = Outcome(recipient="fred@example.com", action=Action.FAILED, guessed=True)
+    assert notice == Notice(kind=Kind.BOUNCE, outcomes=(outcome,), confidence=Confidence.GUESS)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [mail("hello"), mail(""), mail(QMAIL, headers=PERSON), mail(QMAIL, headers={**DAEMON, "subject": "hello"})],
+)
+def test_what_even_the_last_resort_does_not_know(message: Mail) -> None:
+    assert last_resort.read(message) is None
+
+
+def test_detectors_may_raise(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(message: object) -> None:
+        raise RuntimeError("a detector gave up")
+
+    monkeypatch.setattr("flufl.bounce.all_failures", broken)
+    assert last_resort.read(mail(QMAIL)) is None
+
+
+def test_detectors_may_find_a_delay(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("flufl.bounce.all_failures", lambda message: ({b"fred@example.com"}, set()))
+    notice = last_resort.read(mail(QMAIL))
+    assert notice is not None
+    assert (notice.kind, notice.outcomes[0].action) == ("delay", "delayed")
+
+
+# --- who wrote it -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("headers", "mailer", "daemon"),
+    [
+        ({"from": "MAILER-DAEMON@example.org"}, True, True),
+        ({"from": "Mail Delivery System <x@example.org>"}, True, True),
+        ({"from": "Postmaster <postmaster@example.org>"}, True, True),
+        ({"from": "<>"}, True, True),
+        ({"from": ""}, True, True),
+        ({}, True, True),
+        ({"from": "", "sender": "fred@example.com"}, False, False),
+        ({"from": "fred@example.com"}, False, False),
+        ({"from": "fred@example.com", "return-path": "<>"}, True, False),
+        ({"from": "fred@example.com", "x-failed-recipients": "x@example.com"}, True, False),
+    ],
+)
+def test_who_wrote_a_message(headers: dict[str, str], mailer: bool, daemon: bool) -> None:
+    message = mail(headers=headers)
+    assert (origin.written_by_mailer(message), origin.sent_by_daemon(message)) == (mailer, daemon)
+
+
+@pytest.mark.parametrize(
+    ("headers", "forwarded"),
+    [
+        ({**PERSON, "subject": "Fwd: failure notice"}, True),
+        ({**DAEMON, "subject": "Fw: failure notice"}, False),
+        ({**DAEMON, "subject": "RE: failure notice", "in-reply-to": "<x@example.org>"}, True),
+        # James answers the message that it could not deliver
+        ({**DAEMON, "subject": "Re:chairs", "in-reply-to": "<x@example.org>"}, False),
+        ({**PERSON, "subject": "Re:chairs"}, True),
+        ({**PERSON, "subject": "failure notice"}, False),
+    ],
+)
+def test_forwarding(headers: dict[str, str], forwarded: bool) -> None:
+    assert origin.is_forwarded(mail(headers=headers)) is forwarded
+
+
+# --- who is asked when ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("message", "kind"),
+    [
+        (arf(ARF), "feedback"),
+        (status_report(STATUS), "bounce"),
+        (receipt(READ), "receipt"),
+        (sns(BOUNCE), "bounce"),
+        (mail(headers={**PERSON, "auto-submitted": "auto-replied"}), "auto_reply"),
+        (mail(headers={"from": "x@example.org", "subject": "Please confirm your message", "auto-submitted": "auto-replied"}), "challenge"),
+        (mail("fred@example.com: user unknown"), "bounce"),
+        (mail("hello", headers=PERSON), "none"),
+    ],
+)  # fmt: skip
+def test_the_first_reader_that_recognises_a_message(message: Mail, kind: str) -> None:
+    assert reports.read(message).kind == kind
+
+
+def test_recipients_are_capped() -> None:
+    notice = reports.read(mail("a@example.com: user unknown\nb@example.com: user unknown\n"), max_recipients=1)
+    assert told(notice) == [("a@example.com", "a@example.com: user unknown")]
+    assert notice.defects == ("recipients: only the first 1 of 2 were read",)

@@ -1,0 +1,303 @@
+"""Whatever a message says, it is read: no exception, no wait, and output that is safe to pass on.
+
+``BOUNCECLASS_MUTATIONS`` is how many damaged messages ``test_mutations`` reads; 2,000 unless it says more.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import bounceclass
+from bounceclass import mime, reports
+from bounceclass.judge import MAX_EVIDENCE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+FIXTURES = Path(__file__).parent.parent / "fixtures"
+CORPUS = Path(__file__).parent.parent.parent / "shared" / "corpus"
+MESSAGES = sorted(FIXTURES.rglob("*.eml"))
+MUTATIONS = int(os.environ.get("BOUNCECLASS_MUTATIONS", "2000"))
+SECONDS = 5
+"""Many times what the slowest shape takes: machines that run tests are slow."""
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+
+def check(raw: bytes) -> bounceclass.Report:
+    """Classify *raw*, and hold the report to what is promised of every report."""
+    report = bounceclass.classify(raw)
+    plain = msgspec.json.decode(report.to_json())
+    assert plain == report.to_dict()
+    assert report.failures == () or report.kind in ("bounce", "delay")
+    assert (report.feedback is not None) <= (report.kind == "feedback")
+    for failure in report.failures:
+        for address in (failure.recipient, failure.original_recipient, failure.final_recipient):
+            assert address is None or (0 < len(address) <= 320 and not _CONTROL.search(address))
+        assert failure.action in ("failed", "delayed")
+        assert failure.reply_code is None or 400 <= failure.reply_code < 600
+        assert failure.status is None or re.fullmatch(r"[245]\.\d{1,3}\.\d{1,3}", failure.status)
+        assert len(failure.evidence) <= MAX_EVIDENCE
+        if failure.suppress:
+            assert (failure.severity, failure.action) == ("hard", "failed")
+            assert failure.scope in ("address", "domain")
+            assert failure.confidence != "guess"
+            assert failure.recipient
+    return report
+
+
+# --- damaged messages ---------------------------------------------------------
+
+
+def damaged(raw: bytes, chance: random.Random) -> bytes:
+    """Return *raw* with one kind of damage that mail suffers."""
+    kind = chance.randrange(9)
+    at = chance.randrange(len(raw) + 1)
+    to = min(len(raw), at + chance.choice((1, 10, 200, 2000)))
+    if kind == 0:  # cut
+        return raw[:at]
+    if kind == 1:  # beheaded
+        return raw[at:]
+    if kind == 2:  # a piece is lost
+        return raw[:at] + raw[to:]
+    if kind == 3:  # a piece comes twice
+        return raw[:to] + raw[at:]
+    if kind == 4:  # bits flip
+        flipped = bytearray(raw)
+        for _ in range(min(len(raw), chance.choice((1, 5, 50)))):
+            flipped[chance.randrange(len(raw))] ^= 1 << chance.randrange(8)
+        return bytes(flipped)
+    if kind == 5:  # wrapped anew
+        width = chance.choice((20, 60, 76))
+        return b"\n".join(line[i : i + width] for line in raw.split(b"\n") for i in range(0, len(line) or 1, width))
+    if kind == 6:  # other line ends
+        plain = raw.replace(b"\r\n", b"\n")
+        return plain.replace(b"\n", chance.choice((b"\n", b"\r\n", b"\r", b"\r\r\n", b"\n\n", b" \n")))
+    if kind == 7:  # sent on inside another message
+        return nested(raw, chance.choice((b"message/rfc822", b"text/plain", b"message/delivery-status", b"text/html")))
+    lines = raw.split(b"\n")
+    chance.shuffle(lines)
+    return b"\n".join(lines)
+
+
+def nested(raw: bytes, kind: bytes) -> bytes:
+    return (
+        b"From: MAILER-DAEMON@mail.example.org\nSubject: failure notice\n"
+        b"Content-Type: multipart/report; boundary=outer\n\n--outer\n"
+        b"Content-Type: " + kind + b"\n\n" + raw + b"\n--outer--\n"
+    )
+
+
+def mutations(folder: Path, each: int) -> Iterator[tuple[str, bytes]]:
+    """Yield *each* damaged copies of every message under *folder*, always the same ones."""
+    for path in sorted(folder.rglob("*")):
+        if path.suffix in (".eml", ".txt"):
+            raw = path.read_bytes()
+            chance = random.Random(path.name)
+            for number in range(each):
+                once = damaged(raw, chance)
+                yield f"{path.relative_to(folder)} #{number}", damaged(once, chance) if number % 3 == 2 else once
+
+
+def test_mutations_are_always_the_same() -> None:
+    first, again = (dict(mutations(FIXTURES / "qmail", 9)) for _ in range(2))
+    assert first == again
+    assert len(set(first.values())) > 0.9 * len(first)
+
+
+@pytest.mark.parametrize("folder", [FIXTURES, CORPUS], ids=["fixtures", "corpus"])
+def test_mutations(folder: Path) -> None:
+    if not folder.is_dir():
+        pytest.skip(f"there is no {folder.parent.name}/{folder.name} beside the project")
+    count = sum(1 for path in folder.rglob("*") if path.suffix in (".eml", ".txt"))
+    started = time.perf_counter()
+    read = 0
+    for name, raw in mutations(folder, max(1, MUTATIONS // count)):
+        try:
+            check(raw)
+        except Exception as error:
+            error.add_note(name)
+            raise
+        read += 1
+    assert read >= min(MUTATIONS, count) / 2
+    assert time.perf_counter() - started < read * 0.05 + SECONDS
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.large_base_example])
+@given(path=st.sampled_from(MESSAGES), chance=st.randoms(use_true_random=False), times=st.integers(1, 4))
+def test_damage_upon_damage(path: Path, chance: random.Random, times: int) -> None:
+    raw = path.read_bytes()
+    for _ in range(times):
+        raw = damaged(raw, chance)
+    check(raw)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.binary(max_size=400))
+def test_any_bytes(raw: bytes) -> None:
+    check(raw)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    fields=st.lists(
+        st.tuples(
+            st.sampled_from(
+                ["From", "Subject", "Return-Path", "Content-Type", "X-Failed-Recipients", "Auto-Submitted", "To"]
+            ),
+            st.text(st.characters(exclude_characters="\r\n"), max_size=60),
+        ),
+        max_size=6,
+    ),
+    body=st.text(max_size=200),
+)
+def test_any_text_in_the_fields(fields: list[tuple[str, str]], body: str) -> None:
+    report = bounceclass.classify("".join(f"{name}: {value}\n" for name, value in fields) + "\n" + body)
+    assert msgspec.json.decode(report.to_json()) == report.to_dict()
+
+
+@pytest.mark.parametrize("ends", [b"\r\n", b"\r", b"\r\r\n"], ids=["CRLF", "CR", "CR CR LF"])
+def test_line_ends_change_no_verdict(ends: bytes) -> None:
+    """Of two messages that differ in their line ends alone, both say the same."""
+    different = []
+    for path in MESSAGES:
+        raw = path.read_bytes()
+        if b"\r" in raw:
+            continue
+        one, other = (bounceclass.classify(text) for text in (raw, raw.replace(b"\n", ends)))
+        if verdicts(one) != verdicts(other):
+            different.append(str(path.relative_to(FIXTURES)))
+    assert different == []
+
+
+def test_an_mbox_separator_changes_no_verdict() -> None:
+    separator = b"From MAILER-DAEMON Thu Jan  2 03:04:05 2025\n"
+    for path in MESSAGES:
+        raw = path.read_bytes()
+        if b"\n" in raw:
+            assert verdicts(bounceclass.classify(separator + raw)) == verdicts(bounceclass.classify(raw)), path
+
+
+def verdicts(report: bounceclass.Report) -> list[Any]:
+    return [
+        report.kind,
+        report.dialect,
+        *((one.recipient, one.reason, one.severity, one.suppress) for one in report.failures),
+    ]
+
+
+# --- hostile shapes -----------------------------------------------------------
+
+HEAD = b"From: MAILER-DAEMON@mail.example.org\nSubject: failure notice\n"
+FAILED = HEAD + b"\ncould not be delivered\n"
+NOTICE = (
+    b"From: MAILER-DAEMON@mail.example.org\r\nTo: list-bounces@example.org\r\n"
+    b"Subject: Undelivered Mail Returned to Sender\r\n"
+    b"Content-Type: multipart/report; report-type=delivery-status; boundary=b\r\n\r\n"
+    b"--b\r\nContent-Type: text/plain\r\n\r\nThis is the mail system at mail.example.org.\r\n\r\n"
+)
+STATUS = b"\r\n--b\r\nContent-Type: message/delivery-status\r\n\r\nReporting-MTA: dns; mail.example.org\r\n\r\n"
+END = b"\r\n--b--\r\n"
+
+
+def group(number: int, words: bytes = b"User unknown") -> bytes:
+    return (
+        b"Final-Recipient: rfc822; u%d@example.com\r\nAction: failed\r\nStatus: 5.1.1\r\n"
+        b"Diagnostic-Code: smtp; 550 5.1.1 <u%d@example.com>: %s\r\n\r\n" % (number, number, words)
+    )
+
+
+def multiparts(depth: int) -> bytes:
+    levels = b"".join(b"Content-Type: multipart/mixed; boundary=b%dx\n\n--b%dx\n" % (n, n) for n in range(depth))
+    return b"From: MAILER-DAEMON@mail.example.org\n" + levels + b"\n550 5.1.1 user unknown\n"
+
+
+def messages(depth: int) -> bytes:
+    return b"From: MAILER-DAEMON@mail.example.org\n" + b"Content-Type: message/rfc822\n\n" * depth + b"x: y\n\nhello"
+
+
+def body(content: bytes, fields: bytes) -> bytes:
+    return HEAD + fields + b"\n\n" + content
+
+
+SIZE = f"size: only the first {mime.MAX_BYTES} bytes were read"
+TEXT = f"text: only the first {mime.MAX_TEXT} characters were read"
+BROKEN = f"size: only the first {mime.MAX_BROKEN} bytes of a broken message were read"
+
+SHAPES: dict[str, tuple[bytes, str, int, tuple[str, ...]]] = {
+    # name: message, kind, failures, defects
+    "multiparts, 200 deep": (multiparts(200), "none", 0, (f"mime: nested deeper than {mime.MAX_DEPTH} parts",)),
+    "multiparts, 5,000 deep": (multiparts(5_000), "none", 0, ("mime: MimeStructureError", BROKEN)),
+    "messages, 200 deep": (messages(200), "none", 0, ()),
+    "messages, 3,000 deep": (messages(3_000), "none", 0, ("mime: MimeStructureError",)),
+    "20 MB returned": (
+        NOTICE + STATUS + group(1) + b"\r\n--b\r\nContent-Type: message/rfc822\r\n\r\nSubject: x\r\n\r\n"
+        + (b"0123456789" * 7 + b"\r\n") * 290_000 + END,
+        "bounce", 1, (SIZE,),
+    ),
+    "a line of 5 MB": (HEAD + b"\n" + b"a" * 5_000_000, "none", 0, (SIZE, TEXT)),
+    "5 MB of spaces": (HEAD + b"\n" + b" " * 5_000_000, "none", 0, (SIZE,)),
+    "many recipients": (
+        NOTICE + STATUS + b"".join(map(group, range(11_000))) + END,
+        "bounce", reports.MAX_RECIPIENTS, (f"recipients: only the first {reports.MAX_RECIPIENTS} of 11000 were read",),
+    ),
+    "many boundaries": (NOTICE + b"--b\r\n" * 1_000_000, "bounce", 0, (SIZE, f"mime: read up to boundary line {mime.MAX_BOUNDARIES}")),
+    "a diagnostic of many replies": (NOTICE + STATUS + group(1, b"x 550 5.1.1 " * 90_000) + END, "bounce", 1, ()),
+    "a diagnostic of 1 MB": (NOTICE + STATUS + group(1, b"x" * 1_000_000) + END, "bounce", 1, ()),
+    "many fields in a status part": (NOTICE + STATUS + b"a:b\r\n" * 400_000 + END, "bounce", 0, ()),
+    "many folds in a status part": (NOTICE + STATUS + b"Diagnostic-Code: smtp; 550\r\n" + b" x\r\n" * 500_000 + END, "bounce", 1, ()),
+    "many brackets": (FAILED + b"<" * 2_000_000, "none", 0, (TEXT,)),
+    "many signs": (FAILED + b"@" * 2_000_000, "none", 0, (TEXT,)),
+    "many addresses on a line": (FAILED + b"a@b " * 500_000, "bounce", 1, (TEXT,)),
+    "many addresses on lines": (FAILED + b"a@b.example\n" * 150_000, "bounce", 1, (TEXT,)),
+    "many fields": (b"X-A: b\n" * 300_000 + HEAD, "none", 0, (SIZE,)),
+    "a field of 3 MB": (b"Subject: " + b"x" * 3_000_000 + b"\n\nfoo", "none", 0, (SIZE,)),
+    "many readers": (HEAD + b"To: " + b"a@b.example, " * 150_000 + b"\n\n", "none", 0, ()),
+    "many lines of spaces": (FAILED + b" \n" * 1_000_000, "none", 0, (TEXT,)),
+    "many dots and digits": (FAILED + b"1.1.1." * 300_000, "none", 0, (TEXT,)),
+    "many digits": (FAILED + b"5" * 2_000_000, "none", 0, (TEXT,)),
+    "many reply codes": (FAILED + b"550 " * 500_000, "none", 0, (TEXT,)),
+    "qmail, one address many times": (
+        HEAD + b"\nHi. This is the qmail-send program at x.\n" + b"<a@example.com>:\nno such user\n" * 60_000,
+        "bounce", 1, (TEXT,),
+    ),
+    "many tags": (body(b"<div>" * 400_000, b"Content-Type: text/html"), "none", 0, ()),
+    "many tags that are never closed": (body(b"<a " * 600_000, b"Content-Type: text/html"), "none", 0, ()),
+    "many encoded words": (
+        b"Subject: " + b"=?utf-8?q?=41?= " * 100_000 + b"\n\nx",
+        "none", 0, (f"header: more than {mime.MAX_WORDS} encoded words, none was decoded",),
+    ),
+    "many parentheses": (FAILED + b"(" * 2_000_000, "none", 0, (TEXT,)),
+    "spaces after a phrase": (FAILED + b"<a@b.example>: (expanded from " + b" " * 1_000_000, "bounce", 1, (TEXT,)),
+    "a phrase many times": (FAILED + b"while talking to " * 120_000, "none", 0, (TEXT,)),
+    "many NULs": (HEAD + b"\n" + b"\0" * 2_000_000, "none", 0, (TEXT,)),
+    "much base64": (body(b"QUJD" * 500_000, b"Content-Transfer-Encoding: base64"), "none", 0, (TEXT,)),
+    "many colons": (FAILED + b":" * 1_900_000, "none", 0, (TEXT,)),
+    "many letters and dots": (FAILED + b"a." * 900_000, "none", 0, (TEXT,)),
+    "many lines of a transcript": (FAILED + b"<<< 550 x\n" * 150_000, "none", 0, (TEXT,)),
+    "many commands of a transcript": (FAILED + b">>> RCPT\n" * 150_000 + b"<<< 550 no\n", "none", 0, (TEXT,)),
+    "lines that end in CR CR LF": (FAILED + b"x\r\r\n" * 400_000, "none", 0, ("lines: end in CR CR LF", TEXT)),
+    "lines that end in CR": (
+        HEAD.replace(b"\n", b"\r") + b"\r" + b"a@b.example could not be delivered\r" * 40_000,
+        "bounce", 1, ("lines: end in CR alone", TEXT),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_hostile_shapes(name: str) -> None:
+    raw, kind, failures, defects = SHAPES[name]
+    started = time.perf_counter()
+    report = check(raw)
+    assert time.perf_counter() - started < SECONDS
+    assert (report.kind, len(report.failures), report.defects) == (kind, failures, defects)

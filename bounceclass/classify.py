@@ -100,7 +100,7 @@ def _report(mail: Mail, notice: Notice, lang: str) -> Report:
     for outcome in notice.outcomes:
         if outcome.action in (Action.FAILED, Action.DELAYED):
             failures.append(judge.judge(outcome, notice, returned, rules, lang))
-        elif outcome.action is not None:
+        else:
             deliveries.append(_delivery(outcome, returned))
     report = Report(
         kind=notice.kind,

@@ -71,7 +71,7 @@ def groups(text: str) -> tuple[Fields, list[Fields]]:
         if line[0] in " \t" and value is not None:
             value.append(line.strip())
             continue
-        # QUIRK: IceWarp indents whole groups; a field may begin with spaces after a blank line.
+        # QUIRK: IceWarp indents the first field of a group, which no field can then be a part of.
         found = _FIELD.match(line.strip() if blank else line)
         if not found:
             if value is not None and not blank:

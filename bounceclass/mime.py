@@ -66,6 +66,8 @@ RETURNED_HEADER = {
     "text/rfc822",
 }
 
+# the separator of an mbox, and as mboxrd quotes it (RFC 4155)
+_SEPARATORS = re.compile(rb"(?:>?From [^\r\n]*(?:\r{0,2}\n|\r|$)){1,9}")
 _BOUNDARY = re.compile(rb"\n--")
 # field-name (RFC 5322 3.6.8) and the colon, spaces between them as obs-* allows
 _FIELD = re.compile(rb"[!-9;-~]{1,200}[ \t]{0,20}:")
@@ -159,19 +161,18 @@ def parse_header(text: str) -> dict[str, list[str]]:
 
 def _plain_lines(raw: bytes, defects: list[str]) -> bytes:
     """Drop what stands before the header and give lines an end that parsers know."""
+    if raw[:1].isspace():
+        raw = raw.lstrip(b" \t\r\n")
+    if raw[:3] == b"\xef\xbb\xbf":
+        raw = raw[3:]
+    if found := _SEPARATORS.match(raw):
+        raw = raw[found.end() :]
     if b"\n" not in raw and b"\r" in raw:
         raw = raw.replace(b"\r", b"\n")
         defects.append("lines: end in CR alone")
     elif b"\r\r\n" in raw:
         raw = raw.replace(b"\r\r\n", b"\r\n")
         defects.append("lines: end in CR CR LF")
-    if raw[:1].isspace():
-        raw = raw.lstrip(b" \t\r\n")
-    if raw[:3] == b"\xef\xbb\xbf":
-        raw = raw[3:]
-    # the mbox separator, and as mboxrd quotes it (RFC 4155)
-    while raw.startswith((b"From ", b">From ")):
-        raw = raw.partition(b"\n")[2]
     return raw
 
 

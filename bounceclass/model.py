@@ -302,7 +302,7 @@ class Hop(Struct, frozen=True, kw_only=True):
 
 
 class Report(Struct, frozen=True, kw_only=True, dict=True):
-    """Everything that one message says about other mail; see CONTRACT in docs/json.md."""
+    """Everything that one message says about other mail; docs/json.md has every key."""
 
     schema: str = SCHEMA
     kind: Kind = Kind.NONE

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from bounceclass.model import Outcome
 
 __all__ = ["mailed"]
+
+# What stands around an address in a field
+_DELIMITERS = re.compile(r"[\s<>,;:()\"]+")
 
 
 def mailed(outcome: Outcome, returned: dict[str, list[str]]) -> str | None:
@@ -34,9 +38,12 @@ def _is_local_delivery(name: str) -> bool:
 def _addressed_to(address: str, returned: dict[str, list[str]]) -> bool:
     """Tell whether the returned message was sent to *address*."""
     wanted = address.lower()
-    for name in ("to", "cc", "bcc", "delivered-to", "x-original-to", "envelope-to", "resent-to"):
-        if any(wanted in value.lower() for value in returned.get(name, ())):
-            return True
-    return any(
-        f"for <{wanted}>" in value.lower() or f"for {wanted}" in value.lower() for value in returned.get("received", ())
-    )
+
+    def named(value: str) -> bool:
+        return wanted in _DELIMITERS.split(value.lower())
+
+    fields = ("to", "cc", "bcc", "delivered-to", "x-original-to", "envelope-to", "resent-to")
+    if any(named(value) for name in fields for value in returned.get(name, ())):
+        return True
+    # "for" is a clause of a trace field (RFC 5321 4.4)
+    return any(named(value.lower().partition(" for ")[2]) for value in returned.get("received", ()))

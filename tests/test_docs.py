@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import bounceclass
-from bounceclass import advice, rulebook
+from bounceclass import advice, rulebook, wire
 from bounceclass.model import Reason
 
 ROOT = Path(__file__).parent.parent
@@ -54,7 +54,9 @@ def test_readme_python(code: str) -> None:
 
 
 def test_readme_commands_exist() -> None:
-    commands = re.findall(r"^bounceclass (\w+) ", "".join(re.findall(r"```sh\n(.*?)```", README, re.DOTALL)), re.MULTILINE)
+    commands = re.findall(
+        r"^bounceclass (\w+) ", "".join(re.findall(r"```sh\n(.*?)```", README, re.DOTALL)), re.MULTILINE
+    )
     assert sorted(set(commands)) == ["classify", "explain", "rules"]
     for line in commands:
         done = subprocess.run(
@@ -74,3 +76,10 @@ def test_ci_runs_the_readme() -> None:
     assert command is not None
     assert command[1].endswith(".venv-tox/bin/tox")
     assert "<!-- tests -->" in (ROOT / ".ci" / "run").read_text()
+
+
+def test_json_page_names_every_key() -> None:
+    page = (ROOT / "docs" / "json.md").read_text()
+    schema = wire.json_schema()
+    keys = {key for kind in schema["$defs"].values() for key in kind.get("properties", ())}
+    assert {key for key in keys if f"`{key}`" not in page} == set()

@@ -387,7 +387,7 @@ def test_agreement_over_fixtures() -> None:
     assert disagreements(FIXTURES) == {}
 
 
-@pytest.mark.skipif(not CORPUS.is_dir(), reason=f"there is no corpus at {CORPUS.name}/ beside the project")
+@pytest.mark.skipif(not CORPUS.is_dir(), reason="there is no shared/corpus beside the project")
 def test_agreement_over_the_corpus() -> None:
     assert disagreements(CORPUS) == {}
 

@@ -152,6 +152,8 @@ def test_frames_are_taken_off(text: str, general: str, about_sender: bool, frame
         ("mailbox * full", f"mailbox {'x' * (rulebook.MAX_GAP + 1)} full", False),
         ("mailbox * full", f"mailbox {'x' * rulebook.MAX_GAP} full", True),
         ("mailbox * full", f"mailbox {'x' * (rulebook.MAX_GAP + 1)} mailbox is full", True),
+        # no more than 16 beginnings are tried
+        ("mailbox * full", "mailbox " * 40 + "is full", False),
         ("user * unknown", "superuser is unknown", False),
         ("a * b * c", "a x b y c", True),
         ("a * b * c", "a " * 40 + "c b", False),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import bounceclass
 import pytest
+
+import bounceclass
 
 DSN = """\
 From: MAILER-DAEMON@mail.example.org

@@ -66,7 +66,9 @@ COMPLAINT = Report(
     kind=Kind.FEEDBACK,
     date="2026-03-01T12:01:00-00:00",
     original=Original(from_="news@example.net", to="Ann <ann@example.com>"),
-    feedback=FeedbackReport(type="abuse", original_rcpt_to=("ann@example.com", "bob@example.org")),
+    feedback=FeedbackReport(
+        type="abuse", original_rcpt_to=("ann@example.com", "bob@example.org"), reporting_mta="fbl.example.net"
+    ),
 )
 
 
@@ -236,6 +238,7 @@ def test_sisimai_complaint() -> None:
         ("ann@example.com", "feedback", "abuse", -1),
         ("bob@example.org", "feedback", "abuse", -1),
     ]
+    assert items[0]["rhost"] == "fbl.example.net"
     (unnamed,) = wire.sisimai(Report(kind=Kind.FEEDBACK, original=COMPLAINT.original))
     assert unnamed["recipient"] == "ann@example.com"
 

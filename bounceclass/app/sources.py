@@ -30,6 +30,8 @@ CHUNK = 64 * 1024
 
 # The separator of an mbox (RFC 4155): a sender, or what stands for one, and the time
 _SEPARATOR = re.compile(rb"From [^\r\n]*\d:\d\d")
+# How a message begins, and an mbox
+_MAIL = re.compile(rb"(?:\xef\xbb\xbf)?\s{0,999}(?:>?From |[!-9;-~]{1,200}[ \t]{0,20}:)")
 # A line that mboxo or mboxrd quoted
 _QUOTED = re.compile(rb">+From ")
 _MAILDIR = ("cur", "new", "tmp")
@@ -51,7 +53,8 @@ def read(paths: Iterable[str], stdin: IO[bytes] | None = None, *, max_bytes: int
 
     A file that begins with ``From `` is an mbox, unless its name says that it is one
     message (``.eml``).  In a directory hidden names are passed over, and so are FIFOs,
-    devices, sockets and links to directories; named explicitly they are read.
+    devices, sockets, links to directories and files that neither end in ``.eml`` nor
+    begin with a header field; named explicitly they are read.
     """
     for path in paths:
         if path == STDIN:
@@ -60,7 +63,7 @@ def read(paths: Iterable[str], stdin: IO[bytes] | None = None, *, max_bytes: int
             continue
         for file, error in _files(Path(path)):
             if error is None:
-                yield from _file(file, max_bytes)
+                yield from _file(file, max_bytes, named=file == Path(path))
             else:
                 yield Item(_name(file), error, 0)
 
@@ -118,13 +121,13 @@ def _name(path: Path) -> str:
 # --- files and streams ------------------------------------------------------------
 
 
-def _file(path: Path, max_bytes: int) -> Iterator[Item]:
+def _file(path: Path, max_bytes: int, *, named: bool) -> Iterator[Item]:
     name = _name(path)
     try:
         with path.open("rb") as file:
             if path.suffix.lower() == ".eml":
                 yield _single(file, b"", name, max_bytes)
-            else:
+            elif named or _MAIL.match(file.peek(CHUNK)):
                 yield from _stream(file, name, max_bytes)
     except OSError as error:
         yield Item(name, error, 0)

@@ -17,7 +17,7 @@ __all__ = ["read"]
 
 # Fields that may stand several times (RFC 5965 3.3)
 _REPEATED = ("original-rcpt-to", "reported-domain", "reported-uri")
-_UNSUBSCRIBE = re.compile(r"\s*unsubscribe(?:[ :]\S{0,200})?\s*", re.I)
+_UNSUBSCRIBE = re.compile(r"\s*unsubscribe(?:[ :]{1,2}\S{0,200})?\s*", re.I)
 _COMPLAINT_SUBJECT = re.compile(
     r"complaint about message from \S{1,64}|e-?mail feedback report|email abuse report|client tos notification", re.I
 )

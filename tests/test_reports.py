@@ -737,11 +737,11 @@ def test_no_layout(monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
-def test_many_repeated_recipients_stay_cheap(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_reason_given_later_counts_for_a_recipient_that_had_none(monkeypatch: pytest.MonkeyPatch) -> None:
     use(monkeypatch, PLAIN)
     lines = "".join(f"<a{number}@example.com>:\n" for number in range(60))
-    notice = layouts.read(mail(f"{MARK}\n{lines}<a1@example.com>: too late\n"))
-    assert told(notice)[1] == ("a1@example.com", "")
+    notice = layouts.read(mail(f"{MARK}\n{lines}<a1@example.com>: full\n"))
+    assert told(notice)[:2] == [("a0@example.com", ""), ("a1@example.com", "full")]
 
 
 def test_a_challenge_in_the_form_of_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,6 +33,8 @@ MAX_REASON = 16 * 1024
 """Characters that are read of what a notice says about one recipient."""
 MANY = 100
 """Recipients up to which so much is read."""
+MAX_REASON_OF_MANY = 1024
+"""Characters of each reason there."""
 
 
 class Layout(Row, frozen=True, kw_only=True):
@@ -218,65 +220,66 @@ def _outcomes(mail: Mail, found: _Found) -> tuple[list[Outcome], str]:
     layout, pattern = found.entry.layout, found.entry.recipient
     if pattern is None:
         return [], ""
-    text = mail.text
-    start = _after(text, layout.begin, found.at if 0 <= found.at < len(text) else 0)
-    start = text.rfind("\n", 0, start) + 1
-    end = load().end(text, start)
-    region = text[start:end]
-    for stop in layout.stop:
-        at = region.lower().find(stop.lower())
-        if at >= 0:
-            region = region[:at]
-    region, transcript = _before(region, layout.transcript)
+    region, transcript, end = _region(mail.text, found)
     matches = [(match, address) for match in pattern.finditer(region) if (address := _address(match, layout))]
     # an address that a reply repeats at the beginning of a line is no new recipient
     matches = [one for index, one in enumerate(matches) if not index or one[1] != matches[index - 1][1]]
     if not matches:
         return [], ""
-    delayed = layout.kind is Kind.DELAY or any(
-        word.lower() in text[:end].lower() or word.lower() in mail.get("subject").lower() for word in layout.delay
-    )
-    anywhere = found.entry.reason.search(region) if found.entry.reason is not None else None
+    delayed = layout.kind is Kind.DELAY or _says_any(layout.delay, mail.text[:end] + mail.get("subject"))
+    reasons = _reasons(found.entry, region, [match for match, _ in matches])
     parts = _parts(transcript) if len(matches) > 1 else {}
-    limit = MAX_REASON if len(matches) <= MANY else 1024
-    outcomes: list[Outcome] = []
-    seen: set[str] = set()
-    for index, (match, address) in enumerate(matches):
-        following = matches[index + 1][0].start() if index + 1 < len(matches) else len(region)
-        chunk = region[match.end() : following] if not layout.shared else region[matches[-1][0].end() :]
-        words = _reason(found.entry, match, chunk[:limit], anywhere)
-        words, source = _source_of(words)
-        if transcript:
-            part = parts.get(address.lower(), "") if parts else transcript
-            words = f"{words}\n{part[:limit].strip()}".strip()
+    outcomes: dict[str, Outcome] = {}
+    for (_, address), reason in zip(matches, reasons, strict=True):
         key = address.lower()
-        if key in seen:
-            outcomes = (
-                [
-                    _longer(outcome, words) if (outcome.recipient or "").lower() == key else outcome
-                    for outcome in outcomes
-                ]
-                if len(outcomes) < 50
-                else outcomes
-            )
+        known = outcomes.get(key)
+        if known is not None and (known.diagnostic or not reason):
             continue
-        seen.add(key)
-        outcomes.append(
-            Outcome(
-                recipient=address,
-                generated_from=fields.clean(source) if source else None,
-                action=Action.DELAYED if delayed else Action.FAILED,
-                diagnostic=words,
-                source="text",
-            )
+        words, source = _source_of(reason)
+        part = parts.get(key, "") if parts else transcript
+        outcomes[key] = Outcome(
+            recipient=known.recipient if known else address,
+            generated_from=fields.clean(source) if source else None,
+            action=Action.DELAYED if delayed else Action.FAILED,
+            diagnostic=f"{words}\n{part[:MAX_REASON].strip()}".strip(),
+            source="text",
         )
-    return outcomes, text[end:]
+    return list(outcomes.values()), mail.text[end:]
 
 
-def _longer(outcome: Outcome, words: str) -> Outcome:
-    import msgspec
+def _region(text: str, found: _Found) -> tuple[str, str, int]:
+    """Return where a layout looks for recipients, the session transcript below it, and where the notice ends."""
+    layout = found.entry.layout
+    start = _after(text, layout.begin, found.at if 0 <= found.at < len(text) else 0)
+    start = text.rfind("\n", 0, start) + 1
+    end = load().end(text, start)
+    region = text[start:end]
+    for stop in layout.stop:
+        region, _ = _before(region, (stop,))
+    region, transcript = _before(region, layout.transcript)
+    return region, transcript, end
 
-    return msgspec.structs.replace(outcome, diagnostic=words) if not outcome.diagnostic and words else outcome
+
+def _says_any(words: tuple[str, ...], text: str) -> bool:
+    lower = text.lower() if words else ""
+    return any(word.lower() in lower for word in words)
+
+
+def _reasons(entry: _Compiled, region: str, matches: list[re.Match[str]]) -> list[str]:
+    """Return the words about each recipient: on its line, after it, or where the row says."""
+    limit = MAX_REASON if len(matches) <= MANY else MAX_REASON_OF_MANY
+    anywhere = entry.reason.search(region) if entry.reason is not None else None
+    shared = region[matches[-1].end() :][:limit]
+    ends = [match.start() for match in matches[1:]] + [len(region)]
+    reasons = []
+    for match, end in zip(matches, ends, strict=True):
+        chunk = shared if entry.layout.shared else region[match.end() : end][:limit]
+        if entry.reason is not None:
+            found = entry.reason.search(chunk) or anywhere
+            chunk = (found[1] or "") if found else ""
+        on_line = (match.groupdict().get("reason") or "").strip()
+        reasons.append(f"{on_line}\n{chunk.strip()}".strip())
+    return reasons
 
 
 def _after(text: str, marks: tuple[str, ...], start: int) -> int:
@@ -325,16 +328,6 @@ def _address(match: re.Match[str], layout: Layout) -> str | None:
     if address and "@" not in address:
         return f"{address}@{layout.domain}" if layout.domain else None
     return address
-
-
-def _reason(entry: _Compiled, match: re.Match[str], chunk: str, anywhere: re.Match[str] | None) -> str:
-    """Return the words about one recipient: on its line, after it, or where the row says."""
-    groups = match.groupdict()
-    words = (groups.get("reason") or "").strip()
-    if entry.reason is not None:
-        found = entry.reason.search(chunk) or anywhere
-        chunk = (found[1] or "") if found else ""
-    return f"{words}\n{chunk.strip()}".strip()
 
 
 def _source_of(words: str) -> tuple[str, str | None]:

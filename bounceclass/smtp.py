@@ -87,6 +87,24 @@ _HOST = re.compile(
       | ^([\w-]+(?:\.[\w-]+)+)[ ](?:gave[ ]this[ ]error|rejected[ ]your[ ]message|\#<?)""",
     re.I | re.X | re.M,
 )
+# One of these stands in all that _COMMAND and _HOST find; most diagnostics have none, and need no search
+_COMMAND_HINTS = (
+    "RCPT", "MAIL", "DATA", "BDAT", "HELO", "EHLO", "STARTTLS", "AUTH", "TEXT", "BODY", "CONNECT", "connection", "end of",
+    "data block", "message body", "like recipient", "was rejected", "greeting failed", "talk to me", "I sent the message",
+)  # fmt: skip
+_HOST_HINTS = (
+    "host",
+    "Host",
+    "HOST",
+    "]",
+    "talking to",
+    "like recipient",
+    "onnected to",
+    "dns;",
+    "this error",
+    "your message",
+    "#",
+)
 # What frames a quoted reply, up to the reply itself
 _TAIL = re.compile(
     r"""\s*(?:\((?:in[ ]reply[ ]to[ ][^()]{1,60}|state[ ]\d{1,3})\)|\[(?:RCPT_TO|MAIL_FROM|DATA|BODY|CONNECT)\]|\#\#(?:rfc822;[^\s]{0,320})?)\s*$""",
@@ -113,12 +131,13 @@ def dissect(diagnostic: str) -> Reply:
 
 def command_refused(text: str) -> str | None:
     """Return the command that *text* says was refused: CONN, EHLO, STARTTLS, AUTH, MAIL, RCPT or DATA."""
-    found = _COMMAND.search(text[:MAX_DIAGNOSTIC])
+    text = text[:MAX_DIAGNOSTIC]
+    found = _COMMAND.search(text) if any(hint in text for hint in _COMMAND_HINTS) else None
     return _STAGES[next(filter(None, found.groups())).lower()] if found else None
 
 
 def _host(text: str) -> str | None:
-    found = _HOST.search(text)
+    found = _HOST.search(text) if any(hint in text for hint in _HOST_HINTS) else None
     if not found:
         return None
     name = next(filter(None, found.groups())).rstrip(".").lower()

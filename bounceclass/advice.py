@@ -37,6 +37,7 @@ class Phrasebook(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     command: dict[str, str]
     reply_class: dict[str, str]
     code_kind: dict[str, str]
+    label: dict[str, str]
 
 
 @cache

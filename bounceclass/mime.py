@@ -26,7 +26,7 @@ NO_HEADER = "header: none"
 """The defect of a text that begins with no header."""
 MAX_BYTES = 2 * 1024 * 1024
 """Bytes of a message that are read: a report's machine-readable parts come first."""
-MAX_BROKEN = 256 * 1024
+MAX_BROKEN = 128 * 1024
 """Bytes of a message that are read where only ``email`` can read it: it is fifty times as slow."""
 MAX_TEXT = 512 * 1024
 """Characters of notice text that are kept."""
@@ -34,6 +34,8 @@ MAX_HTML = 256 * 1024
 """Characters of an HTML part that are read."""
 MAX_TAGS = 10_000
 """Tags of an HTML part up to which it is parsed; HTML parsers are quadratic in nesting."""
+MAX_HTML_PARTS = 8
+"""HTML parts that are read where there is no plain text."""
 MAX_BOUNDARIES = 10_000
 """Lines that may be boundaries; a message is read up to the last of them."""
 MAX_WORDS = 5_000
@@ -101,6 +103,9 @@ _CODECS = {
     "unicode-1-1-utf-7": "utf-7",
     "iso-8859-8-i": "iso8859_8",
     "unicode": "utf-16",
+    # codecs of domain names, which are quadratic
+    "punycode": "utf-8",
+    "idna": "utf-8",
 }
 
 
@@ -153,7 +158,7 @@ def parse_header(text: str) -> dict[str, list[str]]:
     head = text[begin:].encode("utf-8", "surrogateescape")
     head = _plain_lines(head, [])
     end = re.search(rb"\r?\n\r?\n", head)
-    head = (head[: end.start()] if end else head)[:MAX_TEXT]
+    head = _bounded((head[: end.start()] if end else head)[:MAX_TEXT], [])
     if not _FIELD.match(head):
         return {}
     return _fields(_tree(head + b"\n\n", []).headers)
@@ -235,7 +240,7 @@ def _mail(root: _Node, defects: list[str]) -> Mail:
             if not returned:
                 returned = _returned(node, defects)
         elif kind == "text/html":
-            if not plain and not _attached(node):
+            if not plain and len(html) < MAX_HTML_PARTS and not _attached(node):
                 html.append(_text(node, defects))
         elif kind.startswith("text/") and not _attached(node):
             text = _text(node, defects)

@@ -29,6 +29,8 @@ __all__ = ["BrokenRules", "Match", "Provider", "Rule", "Rulebook", "Said", "load
 
 MAX_GAP = 120
 """Characters that a ``*`` in a phrase may stand for."""
+MAX_HOST = 255
+"""Octets of a host name (RFC 1035 2.3.4); a longer word is none."""
 
 
 class BrokenRules(ValueError):
@@ -197,19 +199,26 @@ def _blank(word: str) -> str:
     while end and word[end - 1] in ".,;:!?…":
         end -= 1
     core, tail = word[:end], word[end:]
-    if "@" in core and len(core) > 1:
+    addresses = ""
+    while "@" in core and len(core) > 1:
         at = core.index("@")
         start = max(core.rfind(mark, 0, at) for mark in "<(\"'=:[{`") + 1
         stop = min((i for i in (core.find(mark, at) for mark in ">)\"']};,|") if i > 0), default=len(core))
-        rest = core[stop:].lstrip(_CLOSING)
-        return core[:start].rstrip(_OPENING) + "~" + (_blank(rest) if rest else "") + tail
-    if "://" in core or core.startswith("www."):
-        start = core.find("http")
-        return core[: max(start, 0)].rstrip(_OPENING) + "~" + tail
-    bare = core.strip(_OPENING + _CLOSING)
+        addresses += core[:start].rstrip(_OPENING) + "~"
+        core = core[stop:].lstrip(_CLOSING)
+    return addresses + _blank_host(core) + tail
+
+
+def _blank_host(word: str) -> str:
+    if "://" in word or word.startswith("www."):
+        start = word.find("http")
+        return word[: max(start, 0)].rstrip(_OPENING) + "~"
+    bare = word.strip(_OPENING + _CLOSING)
     name = bare.partition("[")[0] or bare
+    if len(name) > MAX_HOST:
+        return word
     if _HOST.fullmatch(name.rstrip(".:")) or _IP.fullmatch(name) or _IP.fullmatch(name.partition(":")[0]):
-        return "~" + tail
+        return "~"
     return word
 
 

@@ -157,10 +157,10 @@ def _codes(reply_code: int | None, status: str | None) -> str:
     return " ".join(str(code) for code in (reply_code, status) if code) or NOTHING
 
 
-def _because(evidence: Sequence[Evidence]) -> list[Row]:
+def _because(evidence: Sequence[Evidence], label: str = "because") -> list[Row]:
     """Return what a verdict rests on, as pairs of a label and the words."""
     texts = [f'{one.rule} "{one.text}" in {one.source}: {one.effect}' for one in evidence]
-    return [("because" if number == 0 else "", text) for number, text in enumerate(texts)]
+    return [(label if number == 0 else "", text) for number, text in enumerate(texts)]
 
 
 # --- an explanation ---------------------------------------------------------------
@@ -169,19 +169,19 @@ def _because(evidence: Sequence[Evidence]) -> list[Row]:
 def explanation(found: Explanation, lang: str, out: IO[bytes], *, terminal: bool) -> None:
     """Write what a code or a reply means, who must act and what to do."""
     words = advice.phrasebook(lang)
-    rows: list[Row] = [("query", found.query)]
+    label = words.label
+    rows: list[Row] = [(label["query"], found.query)]
     for meaning in found.meanings:
         rows.append((meaning.code, f"{meaning.meaning} ({meaning.source})"))
         rows.extend(("", text) for text in (meaning.vendor, meaning.action) if text)
-    rows.append(("reason", f"{found.reason}: {words.reason[found.reason].meaning}"))
+    rows.append((label["reason"], f"{found.reason}: {words.reason[found.reason].meaning}"))
     if found.severity:
-        rows.append(
-            ("verdict", f"{found.severity} ({words.severity[found.severity]}), about {words.scope[found.scope]}")
-        )
-    rows.append(("suppress", "yes" if found.suppress else "no"))
-    rows.append(("who", found.who))
-    rows.append(("what to do", found.suggestion))
+        hardness = words.severity[found.severity]
+        rows.append((label["verdict"], f"{found.severity} ({hardness}), {label['about']} {words.scope[found.scope]}"))
+    rows.append((label["suppress"], label["yes"] if found.suppress else label["no"]))
+    rows.append((label["who"], found.who))
+    rows.append((label["what to do"], found.suggestion))
     if found.provider:
-        rows.append(("provider", found.provider))
-    rows.extend(_because(found.evidence))
+        rows.append((label["provider"], found.provider))
+    rows.extend(_because(found.evidence, label["because"]))
     table(("", ""), rows, out, terminal=terminal)

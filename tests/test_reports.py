@@ -938,3 +938,24 @@ def test_recipients_are_capped() -> None:
     notice = reports.read(mail("a@example.com: user unknown\nb@example.com: user unknown\n"), max_recipients=1)
     assert told(notice) == [("a@example.com", "a@example.com: user unknown")]
     assert notice.defects == ("recipients: only the first 1 of 2 were read",)
+
+
+NOTICE = "Your message could not be delivered to fred@example.com: 550 5.1.1 User unknown"
+PERSON = {"from": "Support <help@shop.example>", "return-path": "<>", "subject": "Undeliverable: hello"}
+
+
+@pytest.mark.parametrize(
+    ("headers", "text", "kind"),
+    [
+        (PERSON, NOTICE, Kind.BOUNCE),
+        (PERSON | {"subject": "[Ticket #48213] Undeliverable mail"}, NOTICE, None),  # a help desk quotes a bounce
+        (PERSON | {"list-unsubscribe": "<mailto:x@shop.example>"}, NOTICE, None),  # a newsletter
+        (PERSON | {"subject": "Nightly report"}, NOTICE, None),  # a log
+        (PERSON, "Your parcel for fred@example.com could not be delivered.", None),
+        (PERSON | {"return-path": "<help@shop.example>"}, NOTICE, None),  # a person
+        (DAEMON, "It could not be delivered to fred@example.com.", Kind.BOUNCE),
+    ],
+)
+def test_more_than_words_makes_a_notice(headers: dict[str, str], text: str, kind: Kind | None) -> None:
+    notice = freeform.read(mail(text, headers=headers))
+    assert (notice and notice.kind) == kind

@@ -107,6 +107,11 @@ def test_blanked(text: str, expected: str) -> None:
     assert rulebook.blanked(text) == expected
 
 
+def test_a_word_too_long_for_a_host_is_none() -> None:
+    name = "a" * 250 + ".example"
+    assert (rulebook.blanked(name), rulebook.blanked(name[3:])) == (name, "~")
+
+
 @given(st.text(alphabet="ab@.:/<>[]()\"' =hw5-", max_size=60))
 def test_blanking_is_done_at_once(text: str) -> None:
     text = rulebook.normalised(text)

@@ -28,7 +28,8 @@ _FIELDS = (
 )
 _SUBJECT = re.compile(
     r"\W{0,3}(?:re:\s{0,3})?(?:auto(?:mat(?:ic|ed))?[ -]?(?:reply|response|antwort)|auto ?respon[ds]|out of (?:the )?office|auto:|vacation|on vacation|away from|abwesenheit|automatische antwort|r[ée]ponse automatique|absence du bureau"
-    r"|risposta automatica|fuori (?:sede|ufficio)|respuesta autom[áa]tica|fuera de (?:la )?oficina|resposta autom[áa]tica|automatisch antwoord|afwezig|automatyczna odpowied|автоответ|自動(?:返信|応答)|不在通知|自动(?:回复|答复))|\bis out of the office\b|\bi'm out of (?:the )?office\b|automatic re(?:ply|sponse)\)?$",
+    r"|risposta automatica|fuori (?:sede|ufficio)|respuesta autom[áa]tica|fuera de (?:la )?oficina|resposta autom[áa]tica|automatisch antwoord|afwezig|automatyczna odpowied|автоответ|自動(?:返信|応答)|不在通知|自动(?:回复|答复)"
+    r"|odpowied[źz] automatyczna|autosvar|automatiskt? svar|automatick[áa] odpov[ěeď]|automaattinen vastaus|автоматический ответ|автоматична відповідь|otomatik yan[ıi]t|automatikus v[áa]lasz|r[ăa]spuns automat|automatski odgovor|samodejni odgovor|αυτόματη απάντηση|자동 ?(?:회신|응답)|מענה אוטומטי|تلقائي)|\bis out of the office\b|\bi'm out of (?:the )?office\b|automatic re(?:ply|sponse)\)?$",
     re.I,
 )
 _CHALLENGE = re.compile(
@@ -57,6 +58,8 @@ def read(mail: Mail) -> Notice | None:
     beside a null sender or ``Auto-Submitted: auto-generated`` does.
     """
     if origin.sent_by_daemon(mail):
+        if mail.get("auto-submitted").lower().startswith("auto-replied") and _SUBJECT.match(mail.get("subject")):
+            return Notice(kind=Kind.AUTO_REPLY, confidence=Confidence.PROBABLE)  # the postmaster is on vacation
         return None  # a true bounce that says Auto-Submitted is for the readers after this one
     if _is_automatic(mail):
         return Notice(kind=Kind.AUTO_REPLY)

@@ -30,13 +30,17 @@ _FAILED = re.compile(
     r"could ?n[o']t be (?:delivered|sent)|can ?not be delivered|undeliver|not (?:be |been )?deliver|(?:unable|failed|failure|problem|problems|error|errors) (?:to |in |while |during |trying to )?(?:deliver|send)"
     r"|deliver\w* (?:\w+ ){0,5}(?:fail|error|problem)|fail\w* (?:\w+ ){0,3}deliver|permanent (?:fatal )?error|returned (?:to sender|mail)|did not (?:reach|receive)|was (?:not|never) delivered|was rejected|has been rejected|non-?delivery|not been delivered"
     r"|user unknown|unknown user|no such user|mailbox (?:is )?full|over ?quota|quota exceeded|not a valid user|bounced|wasn't delivered|non remis|unzustellbar|nicht zugestellt|nicht zustell|no (?:se )?(?:ha )?(?:puede|pudo|podido) (?:ser )?entrega"
-    r"|non (?:è stato possibile|recapita|consegna)|impossibile (?:recapitare|consegnare)|n'a pas pu [eê]tre|não (?:foi|pôde|pode) (?:possível )?(?:ser )?entreg|kon niet worden (?:afgeleverd|bezorgd)|не (?:было |может быть |удалось )?доставлен|送信できません|配信できません|届きません|未能送达|无法(?:投递|送达)|退信",
+    r"|non (?:è stato possibile|recapita|consegna)|non è stat[oa] consegnat|mancata consegna|impossibile (?:recapitare|consegnare)|n'a pas pu [eê]tre|não (?:foi|pôde|pode) (?:possível )?(?:ser )?entreg|kon niet worden (?:afgeleverd|bezorgd)|не (?:было |может быть |удалось )?доставлен|送信できません|配信できません|届きません|未能送达|无法(?:投递|送达)|退信",
     re.I,
 )
 _DELAYED = re.compile(
     r"not yet been delivered|has been delayed|delivery (?:\w+ ){0,3}delayed|still (?:being )?(?:retr|tr)y|will (?:continue|keep) (?:to (?:try|attempt)|trying|attempting)|will be retried|will attempt again|warning message only|temporarily deferred|has been postponed|is delayed|no action is required on your part|do not need to resend",
     re.I,
 )
+# How help desks number what they answer; a mailer numbers nothing so
+_TICKET = re.compile(r"\[[\w .:-]{0,40}#[ ]?\w{0,12}\d{2,12}\]|##[ ]?\d{2,12}[ ]?##", re.I)
+# Senders that write nothing but notices
+_MAILER = re.compile(r"mailer-?_?daemon|mail-?daemon|mail delivery (?:sub)?system", re.I)
 _REPLY = re.compile(r"(?<![\w.])[45]\d\d[ -]|(?<![\w.])[45]\.\d{1,3}\.\d{1,3}(?![\w.])")
 
 
@@ -59,7 +63,7 @@ def read(mail: Mail) -> Notice | None:
     end = min(layouts.end_of_notice(mail.text), MAX_NOTICE)
     region = mail.text[:end]
     delayed = bool(_DELAYED.search(region) or _DELAYED.search(mail.get("subject")))
-    if not (delayed or _says_failed(mail, region)):
+    if not (delayed or _says_failed(mail, region)) or not _bears_out(mail, region, returned=end < len(mail.text)):
         return None
     found = _addresses(mail, region)
     guessed = not found
@@ -102,6 +106,24 @@ def _says_failed(mail: Mail, region: str) -> bool:
     if _FAILED.search(region) or "x-failed-recipients" in mail.headers or _is_bare_report(mail):
         return True
     return origin.subject_tells(mail) and bool(_REPLY.search(region))
+
+
+def _bears_out(mail: Mail, region: str, *, returned: bool) -> bool:
+    """Tell whether more than the words about a failure makes *mail* a notice.
+
+    Parcels are undeliverable too, help desks quote bounces, logs are full of replies.
+    """
+    if "x-failed-recipients" in mail.headers or _is_bare_report(mail):
+        return True
+    if _TICKET.search(mail.get("subject")):
+        return False
+    returned = returned or mail.returned is not None
+    replied = bool(_REPLY.search(region))
+    if origin.sent_by_daemon(mail):
+        return returned or replied or origin.subject_tells(mail) or bool(_MAILER.search(mail.get("from")))
+    if any(name in mail.headers for name in ("list-unsubscribe", "list-id")) or not origin.subject_tells(mail):
+        return False
+    return returned or (replied and mail.get("return-path") in ("", "<>"))
 
 
 def _is_bare_report(mail: Mail) -> bool:

@@ -33,14 +33,14 @@ _DAEMON = re.compile(
 _SUBJECT = re.compile(
     r"undeliver|returned mail|mail(?: delivery)? fail|delivery (?:status|fail|problem|report|error|notification|delay|has failed|warning)|failure notice|failed mail"
     r"|delivery (?:to|of)|could ?n[o']t (?:be )?(?:send|deliver)|non[- ]?deliver|mail system error|not delivered|nondelivery|message status|failed delivery|failure delivery"
-    r"|メールエラー通知|unzustellbar|non remis|non recapit|olevererbart|onbestelbaar|no se (?:puede|pudo) entregar|n[ãa]o.entregue|mail error|bounced?\b|mailbox|unknown (?:user|address)|mail failed",
+    r"|メールエラー通知|unzustellbar|non remis|non recapit|olevererbart|onbestelbaar|no se (?:puede|pudo) entregar|n[ãa]o.entregue|mail error|bounced?\b|mailbox (?:is )?(?:full|over|quota|un|not|does|disab|inactive|exceed)|mancata consegna|unknown (?:user|address)|mail failed",
     re.I,
 )
 
 # Subjects that begin so are a mail system's, whoever the author says he is
 _NOTICE_SUBJECT = re.compile(
     r"\W{0,3}(?:undeliver|non-?delivery|returned mail|mail delivery fail|delivery (?:status|failure|notification|problem|report)|failure notice|failed mail"
-    r"|mail system error|message status|メールエラー|配信(?:不能|エラー)|送信エラー|エラーメール|mail could not be|message (?:could not|undeliverable)|メールエラー通知|unzustellbar|non remis|non recapitabile|onbestelbaar|olevererbart)",
+    r"|mail system error|message status|メールエラー|配信(?:不能|エラー)|送信エラー|エラーメール|mail could not be|message (?:could not|undeliverable)|メールエラー通知|unzustellbar|non remis|non recapitabile|avviso di mancata consegna|onbestelbaar|olevererbart)",
     re.I,
 )
 # What messages of people and lists have

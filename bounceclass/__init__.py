@@ -22,6 +22,7 @@ from bounceclass.model import (
     SuggestedAction,
 )
 from bounceclass.rulebook import BrokenRules
+from bounceclass.rules import Rules, load_rules
 
 __version__ = "0.1.0"
 
@@ -38,10 +39,12 @@ __all__ = [
     "Original",
     "Reason",
     "Report",
+    "Rules",
     "Scope",
     "Severity",
     "SuggestedAction",
     "__version__",
     "classify",
     "explain",
+    "load_rules",
 ]

@@ -8,11 +8,14 @@ from typing import IO, TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import msgspec
 
-from bounceclass import advice, fields, judge, mime, recipients, reports, rulebook
+from bounceclass import advice, fields, judge, mime, recipients, reports
 from bounceclass.model import Action, Confidence, Delivery, Mail, Notice, Original, Outcome, Report
+from bounceclass.rules import Rules, load_rules
 
 if TYPE_CHECKING:
     from email.message import Message
+
+    from bounceclass.rulebook import Rulebook
 
 __all__ = ["classify"]
 
@@ -31,6 +34,7 @@ def classify(
     message: bytes | str | os.PathLike[str] | IO[bytes] | Message | _MailParser,
     *,
     lang: str = "en",
+    rules: Rules | None = None,
     max_bytes: int = mime.MAX_BYTES,
     max_recipients: int = reports.MAX_RECIPIENTS,
 ) -> Report:
@@ -38,6 +42,7 @@ def classify(
 
     *message* is a whole message as bytes or text, an ``email`` or mail-parser object, a
     path (``os.PathLike``) or a binary file.  Suggestions come in *lang*, ``en`` or ``it``.
+    *rules*, from ``load_rules``, are the built-in ones unless given.
     Never raises on what a message says: damage and caps are named in ``defects``.
 
     Raises TypeError for what is no message, OSError for a path that cannot be read, and
@@ -45,8 +50,9 @@ def classify(
     """
     advice.phrasebook(lang)
     mail = mime.parse(_raw(message, max_bytes), max_bytes=max_bytes)
-    notice = reports.read(mail, max_recipients=max_recipients)
-    return _report(mail, notice, lang)
+    rules = rules or load_rules()
+    notice = reports.read(mail, rules.dialects, max_recipients=max_recipients)
+    return _report(mail, notice, rules.book, lang)
 
 
 def _raw(message: object, max_bytes: int) -> bytes:
@@ -90,8 +96,7 @@ def _flattened(message: Any) -> bytes:
     return raw
 
 
-def _report(mail: Mail, notice: Notice, lang: str) -> Report:
-    rules = rulebook.load()
+def _report(mail: Mail, notice: Notice, rules: Rulebook, lang: str) -> Report:
     returned = mail.returned or (mime.parse_header(notice.returned) if notice.returned else {})
     if mime.NO_HEADER in mail.defects:  # nothing tells who wrote it, nor that it is a notice at all
         notice = msgspec.structs.replace(notice, confidence=Confidence.GUESS)

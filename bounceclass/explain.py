@@ -10,6 +10,7 @@ from bounceclass.model import Explanation, Meaning, Severity
 
 if TYPE_CHECKING:
     from bounceclass.rulebook import ReplyRow, Rulebook
+    from bounceclass.rules import Rules
 
 __all__ = ["explain"]
 
@@ -17,22 +18,29 @@ __all__ = ["explain"]
 _CODE = re.compile(r"([1-6]\d\d|[1-5]yz)(?![\w.])", re.I)
 
 
-def explain(query: str, *, provider: str | None = None, dialect: str | None = None, lang: str = "en") -> Explanation:
+def explain(
+    query: str,
+    *,
+    provider: str | None = None,
+    dialect: str | None = None,
+    lang: str = "en",
+    rules: Rules | None = None,
+) -> Explanation:
     """Return what a code or a whole reply means, who must act and what to do.
 
     *query* is ``550``, ``5.1.1``, ``5yz`` or a reply as a server gave it.  *provider* is a
     name of ``data/providers`` and *dialect* one of ``data/dialects``: who refused, and who
-    wrote the notice that quotes it.  Raises ValueError for a provider or a language that
-    is not known.
+    wrote the notice that quotes it.  *rules*, from ``load_rules``, are the built-in ones
+    unless given.  Raises ValueError for a provider or a language that is not known.
     """
-    rules = rulebook.load()
+    book = rules.book if rules else rulebook.load()
     words = advice.phrasebook(lang)
-    if provider is not None and provider not in rules.providers:
-        raise ValueError(f"no provider {provider!r}; there are {', '.join(sorted(rules.providers))}")
+    if provider is not None and provider not in book.providers:
+        raise ValueError(f"no provider {provider!r}; there are {', '.join(sorted(book.providers))}")
     query = query.encode("utf-8", "replace").decode("utf-8").strip()
-    reading = judge.read_words(query, rules, dialect=dialect, provider=provider)
-    verdict = judge.weigh(reading, rules)
-    row = rules.reasons[verdict.reason]
+    reading = judge.read_words(query, book, dialect=dialect, provider=provider)
+    verdict = judge.weigh(reading, book)
+    row = book.reasons[verdict.reason]
     advised = verdict.rule.rule.advice if verdict.rule else None
     code = reading.code or _leading_code(query)
     hardness = judge.severity(reading, row) if (code or 0) >= 400 or reading.status or verdict.evidence else None
@@ -49,7 +57,7 @@ def explain(query: str, *, provider: str | None = None, dialect: str | None = No
         suggestion=advice.suggest(verdict.reason, advised, lang),
         who=words.who[row.who],
         url=advised.url if advised else None,
-        meanings=tuple(_meanings(query, code, reading.status, rules, lang)),
+        meanings=tuple(_meanings(query, code, reading.status, book, lang)),
         evidence=verdict.evidence,
     )
 

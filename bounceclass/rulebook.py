@@ -11,7 +11,7 @@ import re
 import zlib
 from functools import cache
 from importlib import resources
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import ahocorasick_rs
 import msgspec
@@ -21,7 +21,7 @@ from msgspec import Struct
 from bounceclass.model import Reason, Scope, Severity, SuggestedAction
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from importlib.resources.abc import Traversable
     from pathlib import Path
 
@@ -29,6 +29,8 @@ __all__ = ["BrokenRules", "Match", "Provider", "Rule", "Rulebook", "Said", "load
 
 MAX_GAP = 120
 """Characters that a ``*`` in a phrase may stand for."""
+BUILT_IN = resources.files("bounceclass") / "data"
+"""Where the rule data that comes with the package is."""
 MAX_HOST = 255
 """Octets of a host name (RFC 1035 2.3.4); a longer word is none."""
 
@@ -79,7 +81,8 @@ class Provider(Row, frozen=True, kw_only=True):
 
 
 class ProviderFile(Row, frozen=True, kw_only=True):
-    provider: Provider
+    provider: Provider | None = None
+    """None in a folder of one's own, where a file adds rules to the provider that it is named for."""
     rule: tuple[Rule, ...] = ()
 
 
@@ -162,8 +165,8 @@ class Match(Struct, frozen=True, kw_only=True):
     """A rule that fits, how specific it is, and the words it found."""
 
     rule: Rule
-    rank: tuple[bool, bool, bool, bool, int]
-    """Not generic, the provider's own, bound to a command, to a code, literal characters."""
+    rank: tuple[bool, bool, bool, bool, int, int]
+    """Not generic, the provider's own, bound to a command, to a code, literal characters, precedence of its folder."""
     text: str
 
 
@@ -292,6 +295,15 @@ def _gapped(text: str, pieces: tuple[str, ...]) -> tuple[int, int] | None:
     return None
 
 
+class OwnedRule(NamedTuple):
+    """A rule, and where it stands."""
+
+    provider: str | None
+    rule: Rule
+    precedence: int = 0
+    """Of the folder it was read from: the built-in ones come before all others."""
+
+
 class Rulebook:
     """Every row of the rule data, ready to be asked."""
 
@@ -302,7 +314,7 @@ class Rulebook:
         statuses: dict[str, StatusRow],
         replies: dict[str, ReplyRow],
         providers: dict[str, Provider],
-        rules: list[tuple[str | None, Rule]],
+        rules: Sequence[OwnedRule],
         version: str,
     ) -> None:
         self.reasons = reasons
@@ -310,15 +322,16 @@ class Rulebook:
         self.replies = replies
         self.providers = providers
         self.version = version
-        self.rules = tuple(rule for _, rule in rules)
-        self.owner = {rule.id: owner for owner, rule in rules}
+        self.rules = tuple(owned.rule for owned in rules)
+        self.owner = {owned.rule.id: owned.provider for owned in rules}
+        self.precedence = {owned.rule.id: owned.precedence for owned in rules}
         self._check()
-        self._general = _Phrases([rule for owner, rule in rules if owner is None])
-        self._owned = _Phrases([rule for owner, rule in rules if owner is not None])
+        self._general = _Phrases([owned.rule for owned in rules if owned.provider is None])
+        self._owned = _Phrases([owned.rule for owned in rules if owned.provider is not None])
         self._bare: dict[str, list[Rule]] = {}
-        for owner, rule in rules:
-            if not rule.phrases:
-                self._bare.setdefault(owner or "", []).append(rule)
+        for owned in rules:
+            if not owned.rule.phrases:
+                self._bare.setdefault(owned.provider or "", []).append(owned.rule)
         self._families: dict[str, list[StatusRow]] = {}
         for row in statuses.values():
             if row.range:
@@ -431,7 +444,8 @@ class Rulebook:
             return
         known = best.get(rule.id)
         if known is None or chars > known.rank[4]:
-            rank = (not rule.generic, owned, bool(rule.command), bool(rule.status or rule.reply or rule.dialect), chars)
+            bound = bool(rule.status or rule.reply or rule.dialect)
+            rank = (not rule.generic, owned, bool(rule.command), bound, chars, self.precedence[rule.id])
             best[rule.id] = Match(rule=rule, rank=rank, text=text)
 
     # -- what codes say
@@ -476,46 +490,64 @@ def _compiled(rule: Rule) -> re.Pattern[str]:
 
 
 @cache
-def load() -> Rulebook:
-    """Return the built-in rules; they are read once per process."""
-    return read(resources.files("bounceclass") / "data")
+def load(*folders: Path) -> Rulebook:
+    """Return the built-in rules and those of *folders*; they are read once per process.
 
-
-def read(folder: Traversable | Path) -> Rulebook:
-    """Return the rules of *folder*, laid out like ``bounceclass/data``.
+    A folder is laid out like ``bounceclass/data``, with any of ``general.toml`` and
+    ``providers/``; a provider's file without ``[provider]`` adds to the built-in one of its
+    name.  Where two rules fit equally well, the one of the later folder wins.
 
     Raises BrokenRules, naming the file and what is wrong with it.
     """
-    digest = 0
-    rules: list[tuple[str | None, Rule]] = []
-    providers: dict[str, Provider] = {}
-
-    def table(name: str, kind: Any) -> Any:
-        nonlocal digest
-        file = folder
-        for part in name.split("/"):
-            file = file / part
-        data = file.read_bytes()
-        digest = zlib.crc32(data, digest)
-        return parse_table(data, kind, name)
-
-    reasons = table("reasons.toml", dict[Reason, ReasonRow])
-    statuses = table("status.toml", StatusFile)
-    replies = table("smtp.toml", ReplyFile)
-    rules.extend((None, rule) for rule in table("general.toml", GeneralFile).rule)
-    for file in sorted((folder / "providers").iterdir(), key=lambda file: file.name):
-        if file.name.endswith(".toml"):
-            content = table(f"providers/{file.name}", ProviderFile)
-            providers[content.provider.name] = content.provider
-            rules.extend((content.provider.name, rule) for rule in content.rule)
+    reader = _Reader()
+    reasons = reader.table(BUILT_IN / "reasons.toml", dict[Reason, ReasonRow])
+    statuses = reader.table(BUILT_IN / "status.toml", StatusFile)
+    replies = reader.table(BUILT_IN / "smtp.toml", ReplyFile)
+    for precedence, folder in enumerate((BUILT_IN, *folders)):
+        reader.rules_of(folder, precedence)
     return Rulebook(
         reasons=reasons,
         statuses={row.code: row for row in statuses.status},
         replies={row.code: row for row in replies.reply},
-        providers=providers,
-        rules=rules,
-        version=f"{digest:08x}",
+        providers=reader.providers,
+        rules=reader.rules,
+        version=f"{reader.digest:08x}",
     )
+
+
+class _Reader:
+    """Reads rule files, and keeps what they say."""
+
+    def __init__(self) -> None:
+        self.providers: dict[str, Provider] = {}
+        self.rules: list[OwnedRule] = []
+        self.digest = 0
+
+    def table(self, file: Traversable | Path, kind: Any) -> Any:
+        data = file.read_bytes()
+        self.digest = zlib.crc32(data, self.digest)
+        return parse_table(data, kind, str(file))
+
+    def rules_of(self, folder: Traversable | Path, precedence: int) -> None:
+        general, providers = folder / "general.toml", folder / "providers"
+        if general.is_file():
+            rows = self.table(general, GeneralFile).rule
+            self.rules.extend(OwnedRule(None, row, precedence) for row in rows)
+        if providers.is_dir():
+            for file in sorted(providers.iterdir(), key=lambda file: file.name):
+                if file.name.endswith(".toml"):
+                    self._provider(file, precedence)
+
+    def _provider(self, file: Traversable | Path, precedence: int) -> None:
+        content = self.table(file, ProviderFile)
+        name = content.provider.name if content.provider else file.name.removesuffix(".toml")
+        if content.provider and name in self.providers:
+            raise BrokenRules(f"{file}: the provider {name} is known; leave out [provider] to add rules to it")
+        if content.provider:
+            self.providers[name] = content.provider
+        elif name not in self.providers:
+            raise BrokenRules(f"{file}: there is no provider {name}; say in [provider] how it is recognised")
+        self.rules.extend(OwnedRule(name, row, precedence) for row in content.rule)
 
 
 def parse_table(data: bytes, kind: Any, name: str) -> Any:

@@ -1,4 +1,4 @@
-"""The proof that rule data owes: what is wrong with the rows of a rulebook and of the layouts.
+"""The proof that rule data owes: what is wrong with the rows of rules and of layouts.
 
 Every rule wins each of its own examples with all rules loaded, and none of its
 counter-examples.  No two rules that disagree tie on any example.  Every pattern is
@@ -16,18 +16,29 @@ from bounceclass import judge
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from bounceclass.reports.layouts import Layouts
     from bounceclass.rulebook import Match, Rule, Rulebook
+    from bounceclass.rules import Rules
 
-__all__ = ["problems", "unsafe"]
+__all__ = ["overruled", "problems", "unsafe"]
 
 
-def problems(rules: Rulebook, layouts: Layouts) -> list[str]:
+def problems(rules: Rules) -> list[str]:
     """Return what is wrong, one line each, beginning with the row that it is about; empty where all is well."""
-    found = [problem for rule in rules.rules for problem in _of_rule(rule, rules)]
-    for name, pattern in _patterns(rules, layouts):
+    found = [problem for rule in rules.book.rules for problem in _of_rule(rule, rules.book)]
+    for name, pattern in _patterns(rules):
         found.extend(f"{name}: the pattern {pattern!r} {danger}" for danger in unsafe(pattern))
     return found
+
+
+def overruled(rules: Rules) -> list[str]:
+    """Return the examples that a rule of a later folder wins, one line each: what that folder is for, or too much."""
+    book = rules.book
+    return [
+        f"{winner.id} ({winner.reason}) of yours wins an example of {rule.id} ({rule.reason}): {example!r}"
+        for rule in book.rules
+        for example in rule.examples
+        if (winner := _winner(example, rule, book)) is not None and _is_later(winner, rule, book)
+    ]
 
 
 # --- examples ---------------------------------------------------------------------
@@ -36,21 +47,29 @@ def problems(rules: Rulebook, layouts: Layouts) -> list[str]:
 def _of_rule(rule: Rule, rules: Rulebook) -> Iterator[str]:
     lost = 0
     for example in rule.examples:
-        matches = _matches(example, rule, rules)
-        if not matches or matches[0].rule is not rule:
+        winner = _winner(example, rule, rules)
+        if winner is None or (winner is not rule and not _is_later(winner, rule, rules)):
             lost += 1
-            winner = matches[0].rule.id if matches else "nothing"
-            yield f"{rule.id}: {winner} wins its example {example!r}"
-        yield from _ties(rule, example, matches)
+            yield f"{rule.id}: {winner.id if winner else 'nothing'} wins its example {example!r}"
+        yield from _ties(rule, _matches(example, rule, rules), example)
     if lost == len(rule.examples):
         yield f"{rule.id}: is dead, for it wins none of its examples"
     for example in rule.counter_examples:
-        matches = _matches(example, rule, rules)
-        if matches and matches[0].rule is rule:
+        if _winner(example, rule, rules) is rule:
             yield f"{rule.id}: wins its counter-example {example!r}"
 
 
-def _ties(rule: Rule, example: str, matches: Sequence[Match]) -> Iterator[str]:
+def _winner(reply: str, rule: Rule, rules: Rulebook) -> Rule | None:
+    matches = _matches(reply, rule, rules)
+    return matches[0].rule if matches else None
+
+
+def _is_later(winner: Rule, rule: Rule, rules: Rulebook) -> bool:
+    """Tell whether *winner* is of a later folder than *rule*, which it may overrule."""
+    return rules.precedence[winner.id] > rules.precedence[rule.id]
+
+
+def _ties(rule: Rule, matches: Sequence[Match], example: str) -> Iterator[str]:
     for other in matches[1:]:
         if other.rank != matches[0].rank:
             return
@@ -78,12 +97,12 @@ Node = tuple[Any, Any]
 """What a regular expression is parsed into: an operation and its arguments."""
 
 
-def _patterns(rules: Rulebook, layouts: Layouts) -> Iterator[tuple[str, str]]:
+def _patterns(rules: Rules) -> Iterator[tuple[str, str]]:
     """Yield every regular expression of the rule data and whose it is."""
-    for rule in rules.rules:
+    for rule in rules.book.rules:
         if rule.pattern:
             yield rule.id, rule.pattern
-    for dialect in layouts.dialects:
+    for dialect in rules.dialects.rows:
         for layout in dialect.layout:
             for pattern in (layout.recipient, layout.reason):
                 if pattern:

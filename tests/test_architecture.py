@@ -21,12 +21,13 @@ LAYERS = [
     {"smtp", "recipients", "_stdlib_mime", "mime", "rulebook"},
     {"advice", "wire"},
     {"judge"},
-    {"reports.origin"},
+    {"reports.origin", "reports.dialects"},
     {"reports.layouts"},
-    {"reports.automatic", "reports.receipts", "reports.ses_json", "reports.feedback", "reports.freeform", "rulecheck"},
+    {"reports.automatic", "reports.receipts", "reports.ses_json", "reports.feedback", "reports.freeform"},
     {"reports.dsn", "reports.last_resort"},
     {"reports"},
-    {"classify", "explain"},
+    {"rules"},
+    {"classify", "explain", "rulecheck"},
     {""},
     {"app"},
     {"__main__"},
@@ -39,7 +40,7 @@ SIDEWAYS = {("mime", "_stdlib_mime")}
 OPENS = {
     "rulebook": {"read_bytes", "iterdir"},
     "advice": {"read_bytes"},
-    "reports.layouts": {"read_bytes", "iterdir"},
+    "reports.dialects": {"read_bytes", "iterdir"},
     "classify": {"open"},
 }
 FILE_CALLS = {

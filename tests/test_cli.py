@@ -302,39 +302,72 @@ def test_schema() -> None:
     assert json.loads(run("schema").stdout) == json.loads(json.dumps(wire.json_schema()))
 
 
-def test_rules_check_fails_on_a_row_that_does_not_prove_itself(tmp_path: Path) -> None:
-    folder = copied_rules(tmp_path)
-    general = folder / "general.toml"
-    general.write_text(
-        general.read_text()
-        + '[[rule]]\nid = "general.made-up"\nreason = "mailbox_full"\nphrases = ["frobnicated"]\n'
-        + 'examples = ["550 Nothing"]\nsource = "none"\n'
+MADE_UP = """\
+[[rule]]
+id = "mine.frobnicated"
+reason = "mailbox_full"
+phrases = ["frobnicated"]
+examples = ["550 5.2.0 Frobnicated"]
+source = "made up"
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder of rules of one's own."""
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "general.toml").write_text(MADE_UP)
+    return tmp_path / "mine"
+
+
+def test_rules_of_ones_own(folder: Path, tmp_path: Path) -> None:
+    known = len(bounceclass.load_rules().book.rules)
+    result = run("rules", "check", folder)
+    assert (result.exit_code, result.stdout.split(" rules", 1)[0]) == (0, str(known + 1))
+    message = tmp_path / "bounce.eml"
+    message.write_bytes(dsn(("fred@example.com", "550 5.2.0 Frobnicated")))
+    for args, expected in (((), "recipient_rejected"), (("--rules", folder), "mailbox_full")):
+        (line,) = run("classify", "--format", "jsonl", *args, message).stdout.splitlines()
+        assert json.loads(line)["failures"][0]["reason"] == expected, args
+    assert json.loads(run("explain", "550 frobnicated", "--rules", folder, "--format", "json").stdout)["reason"] == (
+        "mailbox_full"
+    )
+    page = run("rules", "coverage", "--rules", folder, message.parent).stdout
+    assert "mine.frobnicated" in page.partition("never")[0]
+
+
+def test_rules_check_fails_on_a_row_that_does_not_prove_itself(folder: Path) -> None:
+    (folder / "general.toml").write_text(MADE_UP.replace("550 5.2.0 Frobnicated", "550 Nothing"))
+    result = run("rules", "check", folder)
+    assert result.exit_code == 1
+    assert "mine.frobnicated: nothing wins its example '550 Nothing'\n" in result.stdout
+
+
+def test_rules_check_names_what_ones_own_overrule(folder: Path) -> None:
+    (folder / "general.toml").write_text(
+        MADE_UP.replace("550 5.2.0 Frobnicated", "550 User unknown").replace("frobnicated", "user unknown")
     )
     result = run("rules", "check", folder)
-    assert result.exit_code == 1
-    assert "general.made-up: nothing wins its example '550 Nothing'\n" in result.stdout
+    assert result.exit_code == 0
+    assert result.stdout.startswith("mine.user unknown (mailbox_full) of yours wins an example of general.user-unknown")
 
 
-def test_rules_check_names_the_file_that_is_broken(tmp_path: Path) -> None:
-    folder = copied_rules(tmp_path)
-    (folder / "general.toml").write_text("[[rule]]\nid = 1\n")
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ("[[rule]]\nid = 1\n", "general.toml: "),
+        (None, "mine: holds none of general.toml, providers/ and dialects/"),
+    ],
+)
+def test_rules_check_names_what_is_broken(folder: Path, content: str | None, problem: str) -> None:
+    if content is None:
+        (folder / "general.toml").unlink()
+    else:
+        (folder / "general.toml").write_text(content)
     result = run("rules", "check", folder)
     assert result.exit_code == 1
-    assert result.stderr.startswith("Error: the rules are broken: general.toml: ")
-
-
-def test_rules_check_of_a_folder_without_rules(tmp_path: Path) -> None:
-    result = run("rules", "check", tmp_path)
-    assert (result.exit_code, result.stderr) == (1, f"Error: {tmp_path}/reasons.toml: No such file or directory\n")
-
-
-def copied_rules(tmp_path: Path) -> Path:
-    data = Path(bounceclass.__file__).parent / "data"
-    for file in data.rglob("*.toml"):
-        target = tmp_path / file.relative_to(data)
-        target.parent.mkdir(exist_ok=True)
-        target.write_bytes(file.read_bytes())
-    return tmp_path
+    assert result.stderr.startswith("Error: the rules are broken: ")
+    assert problem in result.stderr
 
 
 def test_rules_coverage(bounce: Path) -> None:

@@ -11,6 +11,7 @@ from bounceclass import mime, reports
 from bounceclass.model import Action, Confidence, FeedbackReport, Kind, Mail, Notice, Outcome
 from bounceclass.reports import (
     automatic,
+    dialects,
     dsn,
     feedback,
     freeform,
@@ -20,12 +21,14 @@ from bounceclass.reports import (
     receipts,
     ses_json,
 )
-from bounceclass.reports.layouts import Dialect, Layout, Layouts
+from bounceclass.reports.dialects import Dialect, Dialects, Layout, Page
 from bounceclass.rulebook import BrokenRules
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+KNOWN = {"dialects": Dialects([])}
+"""What layouts there are; see ``use``."""
 DAEMON = {"from": "MAILER-DAEMON@mail.example.org", "subject": "failure notice"}
 
 
@@ -39,6 +42,10 @@ def mail(text: str = "", *, headers: dict[str, str] | None = None, **keys: Any) 
     """A message from a mail system, unless *headers* say another thing."""
     fields = DAEMON if headers is None else headers
     return Mail(headers={name: [value] for name, value in fields.items()}, text=text, **keys)
+
+
+def page(message: Mail) -> Page:
+    return Page(message, KNOWN["dialects"])
 
 
 def told(notice: Notice | None) -> list[tuple[str | None, str]]:
@@ -86,7 +93,7 @@ def only(notice: Notice | None) -> Outcome:
 
 @pytest.mark.parametrize("kind", sorted(dsn.STATUS_PARTS))
 def test_status_parts(kind: str) -> None:
-    notice = dsn.read(status_report(STATUS, kind=kind))
+    notice = dsn.read(page(status_report(STATUS, kind=kind)))
     assert notice == Notice(
         kind=Kind.BOUNCE,
         dialect="rfc3464",
@@ -137,7 +144,7 @@ def test_status_parts(kind: str) -> None:
 )
 def test_actions(value: str, status: str, expected: str) -> None:
     fields = group(Final_Recipient="rfc822; fred@example.com", Action=value, Status=status)
-    assert only(dsn.read(status_report(fields))).action == expected
+    assert only(dsn.read(page(status_report(fields)))).action == expected
 
 
 @pytest.mark.parametrize(
@@ -150,7 +157,7 @@ def test_actions(value: str, status: str, expected: str) -> None:
 )
 def test_the_kind_of_several_actions(actions: list[str], kind: str) -> None:
     parts = [group(Final_Recipient=f"rfc822; {name}@example.com", Action=name, Status="5.0.0") for name in actions]
-    notice = dsn.read(status_report(*parts))
+    notice = dsn.read(page(status_report(*parts)))
     assert notice is not None
     assert (notice.kind, [one.action for one in notice.outcomes]) == (kind, actions)
 
@@ -173,7 +180,7 @@ def test_the_kind_of_several_actions(actions: list[str], kind: str) -> None:
     ],
 )
 def test_quirks_of_groups(fields: dict[str, str], expected: dict[str, Any]) -> None:
-    assert differing(only(dsn.read(status_report(group(Action="failed", **fields)))), expected) == {}
+    assert differing(only(dsn.read(page(status_report(group(Action="failed", **fields))))), expected) == {}
 
 
 PERSON = {"from": "barney@example.org", "subject": "Look what I got"}
@@ -196,7 +203,7 @@ PERSON = {"from": "barney@example.org", "subject": "Look what I got"}
     ],
 )
 def test_what_is_a_report(message: Mail, read: bool) -> None:
-    notice = dsn.read(message)
+    notice = dsn.read(page(message))
     assert (
         [outcome.original_recipient for outcome in notice.outcomes] == ["fred@example.com"]
         if read and notice
@@ -206,14 +213,14 @@ def test_what_is_a_report(message: Mail, read: bool) -> None:
 
 
 def test_a_report_that_names_nobody() -> None:
-    notice = dsn.read(status_report("Reporting-MTA: dns; mail.example.org\n"))
+    notice = dsn.read(page(status_report("Reporting-MTA: dns; mail.example.org\n")))
     assert notice is not None
     assert (notice.kind, notice.outcomes, notice.confidence) == ("bounce", (), "guess")
 
 
 def test_a_status_part_without_recipients_leaves_it_to_the_text() -> None:
     text = "Your message to <fred@example.com> could not be delivered: 550 User unknown"
-    notice = dsn.read(status_report("Reporting-MTA: dns; mail.example.org\n", text=text))
+    notice = dsn.read(page(status_report("Reporting-MTA: dns; mail.example.org\n", text=text)))
     assert told(notice) == [("fred@example.com", text)]
 
 
@@ -239,12 +246,12 @@ SAID = "<fred@example.com>: could not be delivered: 552 mailbox full, in reply t
 )
 def test_the_human_part(fields: dict[str, str], text: str, expected: dict[str, Any]) -> None:
     said = {"Final_Recipient": "rfc822; fred@example.com", "Action": "failed", "Status": "5.0.0", **fields}
-    assert differing(only(dsn.read(status_report(group(**said), text=text))), expected) == {}
+    assert differing(only(dsn.read(page(status_report(group(**said), text=text)))), expected) == {}
 
 
 def test_a_recipient_that_nothing_names_is_guessed() -> None:
     message = status_report(group(Action="failed", Status="5.0.0"), returned={"to": ["fred@example.com"]})
-    outcome = only(dsn.read(message))
+    outcome = only(dsn.read(page(message)))
     assert (outcome.recipient, outcome.guessed) == ("fred@example.com", True)
 
 
@@ -255,7 +262,7 @@ def test_passages_are_given_to_the_recipients_they_name() -> None:
     )
     names = ("fred@example.com", "wilma@example.com", "betty@example.com")
     parts = [group(Final_Recipient=f"rfc822; {name}", Action="failed", Status="5.0.0") for name in names]
-    notice = dsn.read(status_report(*parts, text=text))
+    notice = dsn.read(page(status_report(*parts, text=text)))
     assert notice is not None
     said = [outcome.notes for outcome in notice.outcomes]
     assert ["no such user" in said[0], "mailbox full" in said[1], said[2]] == [True, True, ""]
@@ -271,7 +278,7 @@ def test_groups_without_names_take_what_is_left() -> None:
         group(Action="failed", Status="5.0.0"),
         group(Action="failed", Status="5.0.0"),
     ]
-    notice = dsn.read(status_report(*parts, text=text))
+    notice = dsn.read(page(status_report(*parts, text=text)))
     assert notice is not None
     assert [one.final_recipient or one.recipient for one in notice.outcomes] == [
         "fred@example.com",
@@ -337,7 +344,7 @@ def arf(text: str, **keys: Any) -> Mail:
     ],
 )  # fmt: skip
 def test_feedback_reports(message: Mail, expected: FeedbackReport) -> None:
-    assert feedback.read(message) == Notice(kind=Kind.FEEDBACK, dialect="arf", feedback=expected)
+    assert feedback.read(page(message)) == Notice(kind=Kind.FEEDBACK, dialect="arf", feedback=expected)
 
 
 @pytest.mark.parametrize(
@@ -366,7 +373,7 @@ def test_feedback_reports(message: Mail, expected: FeedbackReport) -> None:
 def test_complaints_before_the_format(
     headers: dict[str, str], keys: dict[str, Any], expected: FeedbackReport | None
 ) -> None:
-    notice = feedback.read(mail(headers=headers, **keys))
+    notice = feedback.read(page(mail(headers=headers, **keys)))
     assert (notice.feedback if notice else None) == expected
     assert notice is None or (notice.kind, notice.confidence) == ("feedback", "probable")
 
@@ -403,13 +410,13 @@ def receipt(fields: str, text: str = "", **headers: str) -> Mail:
     ],
 )  # fmt: skip
 def test_receipts(message: Mail, kind: str, dialect: str | None, said: list[tuple[str, str]]) -> None:
-    notice = receipts.read(message)
+    notice = receipts.read(page(message))
     assert notice is not None
     assert (notice.kind, notice.dialect, told(notice)) == (kind, dialect, said)
 
 
 def test_what_is_no_receipt() -> None:
-    assert receipts.read(mail("Final-Recipient: rfc822; fred@example.com")) is None
+    assert receipts.read(page(mail("Final-Recipient: rfc822; fred@example.com"))) is None
 
 
 # --- automatic replies --------------------------------------------------------------
@@ -437,7 +444,7 @@ def test_what_is_no_receipt() -> None:
     ],
 )
 def test_automatic_replies(headers: dict[str, str], confidence: str | None) -> None:
-    notice = automatic.read(mail(headers={"from": "fred@example.com", **headers}))
+    notice = automatic.read(page(mail(headers={"from": "fred@example.com", **headers})))
     assert notice == (Notice(kind=Kind.AUTO_REPLY, confidence=Confidence(confidence)) if confidence else None)
 
 
@@ -461,7 +468,7 @@ def test_automatic_replies(headers: dict[str, str], confidence: str | None) -> N
     ],
 )
 def test_challenges(headers: dict[str, str], text: str, read: bool) -> None:
-    notice = automatic.read_challenge(mail(text, headers={"from": "fred@example.com", **headers}))
+    notice = automatic.read_challenge(page(mail(text, headers={"from": "fred@example.com", **headers})))
     assert notice == (Notice(kind=Kind.CHALLENGE, confidence=Confidence.PROBABLE) if read else None)
 
 
@@ -525,21 +532,26 @@ def test_ses_bounces() -> None:
     expected = Notice(
         kind=Kind.BOUNCE, dialect="amazon-ses", reporting_mta="a1.smtp-out.example.net", outcomes=outcomes
     )
-    assert ses_json.read(sns(BOUNCE)) == expected
+    assert ses_json.read(page(sns(BOUNCE))) == expected
     # inside SNS's envelope, with its footer, and folded
-    assert ses_json.read(sns({"Type": "Notification", "Message": json.dumps(BOUNCE)})) == expected
-    assert ses_json.read(sns(json.dumps(BOUNCE) + "\n--\nIf you wish to stop receiving notifications ...")) == expected
+    assert ses_json.read(page(sns({"Type": "Notification", "Message": json.dumps(BOUNCE)}))) == expected
     assert (
-        ses_json.read(sns(json.dumps(BOUNCE).replace("suppressed list", "x").replace("user unknown", "user\nunknown")))
+        ses_json.read(page(sns(json.dumps(BOUNCE) + "\n--\nIf you wish to stop receiving notifications ...")))
+        == expected
+    )
+    assert (
+        ses_json.read(
+            page(sns(json.dumps(BOUNCE).replace("suppressed list", "x").replace("user unknown", "user\nunknown")))
+        )
         == expected
     )
 
 
 def test_ses_complaints_and_deliveries() -> None:
     complaint = FeedbackReport(type="not-spam", user_agent="Example/1.0", original_rcpt_to=("fred@example.com",))
-    assert ses_json.read(sns(COMPLAINT)) == Notice(kind=Kind.FEEDBACK, dialect="amazon-ses", feedback=complaint)
+    assert ses_json.read(page(sns(COMPLAINT))) == Notice(kind=Kind.FEEDBACK, dialect="amazon-ses", feedback=complaint)
     outcome = Outcome(recipient="fred@example.com", action=Action.DELIVERED, diagnostic="250 ok")
-    assert ses_json.read(sns(DELIVERY)) == Notice(kind=Kind.SUCCESS, dialect="amazon-ses", outcomes=(outcome,))
+    assert ses_json.read(page(sns(DELIVERY))) == Notice(kind=Kind.SUCCESS, dialect="amazon-ses", outcomes=(outcome,))
 
 
 @pytest.mark.parametrize(
@@ -557,7 +569,7 @@ def test_ses_complaints_and_deliveries() -> None:
     ],
 )
 def test_what_is_no_notification(event: object) -> None:
-    assert ses_json.read(sns(event)) is None
+    assert ses_json.read(page(sns(event))) is None
 
 
 @pytest.mark.parametrize(
@@ -571,13 +583,13 @@ def test_what_is_no_notification(event: object) -> None:
     ],
 )
 def test_notifications_whose_tables_are_none(event: object, kind: str) -> None:
-    notice = ses_json.read(sns(event))
+    notice = ses_json.read(page(sns(event)))
     assert notice is not None
     assert (notice.kind, notice.outcomes) == (kind, ())
 
 
 def test_notifications_come_from_amazon() -> None:
-    assert ses_json.read(sns(BOUNCE, PERSON)) is None
+    assert ses_json.read(page(sns(BOUNCE, PERSON))) is None
 
 
 # --- the layouts engine, on rows made up for the purpose --------------------------
@@ -585,10 +597,9 @@ def test_notifications_come_from_amazon() -> None:
 
 def use(monkeypatch: pytest.MonkeyPatch, *rows: Layout, end: tuple[str, ...] = ("--- Below",), **more: Layout) -> None:
     """Let *rows* be all layouts there are, of the dialect ``made-up``; *more* name dialects of their own."""
-    dialects = [Dialect(name="made-up", title="Made up", source="none", end=end, layout=rows)]
-    dialects += [Dialect(name=name, title=name, source="none", layout=(row,)) for name, row in more.items()]
-    made = Layouts(dialects)
-    monkeypatch.setattr(layouts, "load", lambda: made)
+    rows_ = [Dialect(name="made-up", title="Made up", source="none", end=end, layout=rows)]
+    rows_ += [Dialect(name=name, title=name, source="none", layout=(row,)) for name, row in more.items()]
+    monkeypatch.setitem(KNOWN, "dialects", Dialects(rows_))
 
 
 MARK = "This is the made-up program."
@@ -652,9 +663,9 @@ PLAIN = Layout(marks=(MARK,), recipient=ADDRESS)
 def test_layouts(monkeypatch: pytest.MonkeyPatch, row: Layout, text: str, expected: list[tuple[str, str]]) -> None:
     use(monkeypatch, row)
     message = mail(text, machine=(("message/delivery-status", "X-Made-Up-Id: 7\n"),))
-    notice = layouts.read(message)
+    notice = layouts.read(page(message))
     assert told(notice) == expected
-    assert [(one.recipient, one.diagnostic) for one in layouts.passages(message)] == expected
+    assert [(one.recipient, one.diagnostic) for one in layouts.passages(page(message))] == expected
     assert notice is None or (notice.kind, notice.dialect, notice.confidence) == ("bounce", "made-up", "probable")
 
 
@@ -673,7 +684,7 @@ def test_what_an_address_was_generated_from(
     monkeypatch: pytest.MonkeyPatch, words: str, diagnostic: str, source: str | None
 ) -> None:
     use(monkeypatch, PLAIN)
-    outcome = only(layouts.read(mail(f"{MARK}\n<a@example.com>: {words}\n")))
+    outcome = only(layouts.read(page(mail(f"{MARK}\n<a@example.com>: {words}\n"))))
     assert (outcome.diagnostic, outcome.generated_from) == (diagnostic, source)
 
 
@@ -699,7 +710,7 @@ def test_the_kind_of_a_layout(
     monkeypatch: pytest.MonkeyPatch, row: Layout, headers: dict[str, str], text: str, kind: str | None
 ) -> None:
     use(monkeypatch, row)
-    notice = layouts.read(mail(text, headers=headers))
+    notice = layouts.read(page(mail(text, headers=headers)))
     assert (notice.kind if notice else None) == kind
 
 
@@ -709,28 +720,28 @@ def test_the_longest_mark_wins(monkeypatch: pytest.MonkeyPatch) -> None:
     lost = Layout(marks=(MARK, "This"), recipient=r"^nobody (\S+)")
     message = mail(f"{MARK}\n<a@example.com>: no")
     use(monkeypatch, Layout(marks=("made-up",), recipient=ADDRESS), longer=longer, lost=lost)
-    assert layouts.author(message) == ("lost", Kind.BOUNCE)
-    assert only(layouts.read(message)).recipient == "a@example.com"
-    notice = layouts.read(message)
+    assert layouts.author(page(message)) == ("lost", Kind.BOUNCE)
+    assert only(layouts.read(page(message))).recipient == "a@example.com"
+    notice = layouts.read(page(message))
     assert notice is not None
     assert notice.dialect == "longer"  # "lost" finds nobody
     use(monkeypatch, longer, needy=needy)
-    assert layouts.author(message)[0] == "needy"
+    assert layouts.author(page(message))[0] == "needy"
 
 
 def test_the_returned_message_behind_a_notice(monkeypatch: pytest.MonkeyPatch) -> None:
     use(monkeypatch, PLAIN)
-    notice = layouts.read(mail(f"{MARK}\n<a@example.com>: no\n--- Below\nTo: a@example.com\n"))
+    notice = layouts.read(page(mail(f"{MARK}\n<a@example.com>: no\n--- Below\nTo: a@example.com\n")))
     assert notice is not None
     assert mime.parse_header(notice.returned) == {"to": ["a@example.com"]}
-    assert layouts.end_of_notice("x\n--- below this") == 2
-    assert layouts.end_of_notice("x\ny") == 3
+    assert page(mail("x\n--- below this")).end == 2
+    assert page(mail("x\ny")).end == 3
 
 
 def test_no_layout(monkeypatch: pytest.MonkeyPatch) -> None:
     use(monkeypatch, PLAIN)
     message = mail("hello")
-    assert (layouts.read(message), layouts.author(message), layouts.passages(message)) == (
+    assert (layouts.read(page(message)), layouts.author(page(message)), layouts.passages(page(message))) == (
         None,
         (None, Kind.BOUNCE),
         [],
@@ -740,13 +751,13 @@ def test_no_layout(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_reason_given_later_counts_for_a_recipient_that_had_none(monkeypatch: pytest.MonkeyPatch) -> None:
     use(monkeypatch, PLAIN)
     lines = "".join(f"<a{number}@example.com>:\n" for number in range(60))
-    notice = layouts.read(mail(f"{MARK}\n{lines}<a1@example.com>: full\n"))
+    notice = layouts.read(page(mail(f"{MARK}\n{lines}<a1@example.com>: full\n")))
     assert told(notice)[:2] == [("a0@example.com", ""), ("a1@example.com", "full")]
 
 
 def test_a_challenge_in_the_form_of_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     use(monkeypatch, Layout(marks=(MARK,), kind=Kind.CHALLENGE))
-    assert dsn.read(status_report(STATUS, text=MARK)) == Notice(kind=Kind.CHALLENGE, dialect="made-up")
+    assert dsn.read(page(status_report(STATUS, text=MARK))) == Notice(kind=Kind.CHALLENGE, dialect="made-up")
 
 
 ROW = """\
@@ -761,11 +772,18 @@ recipient = '^<(?P<address>[^>\\s]+)>:'
 """
 
 
-def test_a_folder_of_layouts(tmp_path: Path) -> None:
-    (tmp_path / "made-up.toml").write_text(ROW)
-    (tmp_path / "README").write_text("none")
-    (dialect,) = layouts.read_folder(tmp_path).dialects
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "dialects").mkdir()
+    return tmp_path
+
+
+def test_a_folder_of_layouts(folder: Path) -> None:
+    (folder / "dialects" / "made-up.toml").write_text(ROW)
+    (folder / "dialects" / "README").write_text("none")
+    *built_in, dialect = dialects.load(folder).rows
     assert (dialect.name, dialect.layout[0].marks) == ("made-up", ("made-up",))
+    assert tuple(built_in) == dialects.load().rows
 
 
 @pytest.mark.parametrize(
@@ -776,10 +794,10 @@ def test_a_folder_of_layouts(tmp_path: Path) -> None:
         (ROW + "[", "dialects/made-up.toml: "),
     ],
 )
-def test_broken_layouts_are_named(tmp_path: Path, content: str, problem: str) -> None:
-    (tmp_path / "made-up.toml").write_text(content)
+def test_broken_layouts_are_named(folder: Path, content: str, problem: str) -> None:
+    (folder / "dialects" / "made-up.toml").write_text(content)
     with pytest.raises(BrokenRules, match=problem):
-        layouts.read_folder(tmp_path)
+        dialects.load(folder)
 
 
 # --- notices in no known layout -----------------------------------------------------
@@ -819,7 +837,7 @@ SENT = {"to": ["Fred <fred@example.com>"]}
     ],
 )  # fmt: skip
 def test_freeform(message: Mail, kind: str | None, confidence: str | None, recipients: list[str]) -> None:
-    notice = freeform.read(message)
+    notice = freeform.read(page(message))
     assert [address for address, _ in told(notice)] == recipients
     assert (notice.kind if notice else None, notice.confidence if notice else None) == (kind, confidence)
     assert {one.guessed for one in notice.outcomes} == {confidence == "guess"} if notice else True
@@ -827,7 +845,7 @@ def test_freeform(message: Mail, kind: str | None, confidence: str | None, recip
 
 def test_each_address_comes_with_the_words_about_it() -> None:
     notice = freeform.read(
-        mail("Delivery failed:\nfred@example.com\n  user unknown\nwilma@example.com\n  mailbox full\n")
+        page(mail("Delivery failed:\nfred@example.com\n  user unknown\nwilma@example.com\n  mailbox full\n"))
     )
     assert told(notice) == [
         ("fred@example.com", "fred@example.com\n  user unknown"),
@@ -837,7 +855,7 @@ def test_each_address_comes_with_the_words_about_it() -> None:
 
 def test_a_bounded_number_of_addresses_is_looked_at() -> None:
     text = "".join(f"a{number}@example.com: user unknown\n" for number in range(freeform.MAX_FOUND + 50))
-    notice = freeform.read(mail(text))
+    notice = freeform.read(page(mail(text)))
     assert len(told(notice)) == freeform.MAX_FOUND
 
 
@@ -847,7 +865,7 @@ QMAIL = "Hi. This is the qmail-send program at mail.example.org.\n\n<fred@exampl
 
 
 def test_the_last_resort() -> None:
-    notice = last_resort.read(mail(QMAIL))
+    notice = last_resort.read(page(mail(QMAIL)))
     outcome = Outcome(recipient="fred@example.com", action=Action.FAILED, guessed=True)
     assert notice == Notice(kind=Kind.BOUNCE, outcomes=(outcome,), confidence=Confidence.GUESS)
 
@@ -857,7 +875,7 @@ def test_the_last_resort() -> None:
     [mail("hello"), mail(""), mail(QMAIL, headers=PERSON), mail(QMAIL, headers={**DAEMON, "subject": "hello"})],
 )
 def test_what_even_the_last_resort_does_not_know(message: Mail) -> None:
-    assert last_resort.read(message) is None
+    assert last_resort.read(page(message)) is None
 
 
 def test_detectors_may_raise(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -865,12 +883,12 @@ def test_detectors_may_raise(monkeypatch: pytest.MonkeyPatch) -> None:
         raise RuntimeError("a detector gave up")
 
     monkeypatch.setattr("flufl.bounce.all_failures", broken)
-    assert last_resort.read(mail(QMAIL)) is None
+    assert last_resort.read(page(mail(QMAIL))) is None
 
 
 def test_detectors_may_find_a_delay(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("flufl.bounce.all_failures", lambda message: ({b"fred@example.com"}, set()))
-    notice = last_resort.read(mail(QMAIL))
+    notice = last_resort.read(page(mail(QMAIL)))
     assert notice is not None
     assert (notice.kind, notice.outcomes[0].action) == ("delay", "delayed")
 
@@ -931,11 +949,13 @@ def test_forwarding(headers: dict[str, str], forwarded: bool) -> None:
     ],
 )  # fmt: skip
 def test_the_first_reader_that_recognises_a_message(message: Mail, kind: str) -> None:
-    assert reports.read(message).kind == kind
+    assert reports.read(message, KNOWN["dialects"]).kind == kind
 
 
 def test_recipients_are_capped() -> None:
-    notice = reports.read(mail("a@example.com: user unknown\nb@example.com: user unknown\n"), max_recipients=1)
+    notice = reports.read(
+        mail("a@example.com: user unknown\nb@example.com: user unknown\n"), KNOWN["dialects"], max_recipients=1
+    )
     assert told(notice) == [("a@example.com", "a@example.com: user unknown")]
     assert notice.defects == ("recipients: only the first 1 of 2 were read",)
 
@@ -957,5 +977,5 @@ PERSON = {"from": "Support <help@shop.example>", "return-path": "<>", "subject":
     ],
 )
 def test_more_than_words_makes_a_notice(headers: dict[str, str], text: str, kind: Kind | None) -> None:
-    notice = freeform.read(mail(text, headers=headers))
+    notice = freeform.read(page(mail(text, headers=headers)))
     assert (notice and notice.kind) == kind

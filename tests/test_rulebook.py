@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,7 +10,7 @@ from hypothesis import strategies as st
 
 from bounceclass import rulebook
 from bounceclass.model import Reason
-from bounceclass.rulebook import BrokenRules, Provider, Rule, Rulebook
+from bounceclass.rulebook import BrokenRules, OwnedRule, Provider, Rule, Rulebook
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,7 +29,7 @@ def book(*rules: Rule, **providers: dict[str, Any]) -> Rulebook:
         statuses=BUILT_IN.statuses,
         replies=BUILT_IN.replies,
         providers={name: Provider(name=name, title=name, **keys) for name, keys in providers.items()},
-        rules=[(owner if (owner := one.id.partition(".")[0]) in providers else None, one) for one in rules],
+        rules=[OwnedRule(owner if (owner := one.id.partition(".")[0]) in providers else None, one) for one in rules],
         version="0",
     )
 
@@ -348,16 +346,6 @@ def test_every_reason_has_a_row() -> None:
         Rulebook(reasons={}, statuses={}, replies={}, providers={}, rules=[], version="0")
 
 
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
-    """A copy of the rule data without the providers' rules."""
-    built_in = resources.files("bounceclass") / "data"
-    for name in ("reasons.toml", "status.toml", "smtp.toml", "general.toml"):
-        (tmp_path / name).write_bytes((built_in / name).read_bytes())
-    (tmp_path / "providers").mkdir()
-    return tmp_path
-
-
 PROVIDER = """\
 [provider]
 name = "example"
@@ -373,16 +361,36 @@ source = "made up"
 """
 
 
-def test_a_folder_of_rules(data: Path) -> None:
-    before = rulebook.read(data)
-    (data / "providers" / "README").write_text("no rules")
-    assert rulebook.read(data).version == before.version
-    (data / "providers" / "example.toml").write_text(PROVIDER)
-    after = rulebook.read(data)
-    assert after.version != before.version
-    assert after.owner["example.no"] == "example"
-    assert after.provider_of_host("mx.example.com") == "example"
-    assert len(after.rules) == len(before.rules) + 1
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder of rules of one's own, which as yet has none."""
+    (tmp_path / "mine" / "providers").mkdir(parents=True)
+    return tmp_path / "mine"
+
+
+def test_a_folder_of_rules(folder: Path) -> None:
+    (folder / "providers" / "README").write_text("no rules")
+    (folder / "providers" / "example.toml").write_text(PROVIDER)
+    mine = rulebook.load(folder)
+    assert mine.version != BUILT_IN.version
+    assert mine.owner["example.no"] == "example"
+    assert mine.provider_of_host("mx.example.com") == "example"
+    assert len(mine.rules) == len(BUILT_IN.rules) + 1
+
+
+def test_a_rule_more_for_a_known_provider(folder: Path) -> None:
+    row = PROVIDER[PROVIDER.index("[[rule]]") :]
+    (folder / "providers" / "google.toml").write_text(row.replace("example.no", "mine.no"))
+    mine = rulebook.load(folder)
+    assert mine.owner["mine.no"] == "google"
+    assert mine.providers == BUILT_IN.providers
+
+
+def test_of_two_rules_that_fit_equally_the_later_folder_wins(folder: Path) -> None:
+    row = PROVIDER[PROVIDER.index("[[rule]]") :].replace("example.no", "mine.no")
+    (folder / "general.toml").write_text(row.replace('"no"', '"user unknown"').replace("user_unknown", "mailbox_full"))
+    assert winners(BUILT_IN, "user unknown")[0] == "general.user-unknown"
+    assert winners(rulebook.load(folder), "user unknown")[:2] == ["mine.no", "general.user-unknown"]
 
 
 @pytest.mark.parametrize(
@@ -393,18 +401,15 @@ def test_a_folder_of_rules(data: Path) -> None:
         (PROVIDER.replace('source = "made up"', ""), "providers/example.toml: .*source"),
         ("[[rule", "providers/example.toml: "),
         ('x = "\xff"', "providers/example.toml: .*utf-8"),
+        (PROVIDER.replace('"example"', '"google"'), r"the provider google is known; leave out \[provider\]"),
+        (PROVIDER[PROVIDER.index("[[rule]]") :], r"there is no provider example; say in \[provider\]"),
+        (PROVIDER.replace("example.no", "general.user-unknown"), "general.user-unknown: this id stands twice"),
     ],
 )
-def test_broken_files_are_named(data: Path, content: str, problem: str) -> None:
-    (data / "providers" / "example.toml").write_bytes(content.encode("latin-1"))
+def test_broken_files_are_named(folder: Path, content: str, problem: str) -> None:
+    (folder / "providers" / "example.toml").write_bytes(content.encode("latin-1"))
     with pytest.raises(BrokenRules, match=problem):
-        rulebook.read(data)
-
-
-def test_a_folder_without_its_files(tmp_path: Path) -> None:
-    shutil.rmtree(tmp_path)
-    with pytest.raises(FileNotFoundError):
-        rulebook.read(tmp_path)
+        rulebook.load(folder)
 
 
 # --- the built-in data ------------------------------------------------------------

@@ -8,9 +8,9 @@ import msgspec
 import pytest
 
 from bounceclass import rulebook, rulecheck
-from bounceclass.reports import layouts
-from bounceclass.reports.layouts import Dialect, Layouts
-from bounceclass.rulebook import Provider, Rule, Rulebook
+from bounceclass.reports.dialects import Dialect, Dialects
+from bounceclass.rulebook import OwnedRule, Provider, Rule, Rulebook
+from bounceclass.rules import Rules, load_rules
 
 
 def book(*rules: dict[str, Any], owner: str | None = None) -> Rulebook:
@@ -22,12 +22,12 @@ def book(*rules: dict[str, Any], owner: str | None = None) -> Rulebook:
         statuses=built_in.statuses,
         replies=built_in.replies,
         providers={"google": Provider(name="google", title="Google", marks=("gsmtp",))},
-        rules=[(owner, row) for row in rows],
+        rules=[OwnedRule(owner, row) for row in rows],
         version="0",
     )
 
 
-NO_LAYOUTS = Layouts([])
+NO_DIALECTS = Dialects([])
 UNKNOWN = {
     "id": "a.unknown",
     "reason": "user_unknown",
@@ -38,11 +38,11 @@ FULL = {"id": "b.full", "reason": "mailbox_full", "phrases": ["it is full"], "ex
 
 
 def test_the_rule_data() -> None:
-    assert rulecheck.problems(rulebook.load(), layouts.load()) == []
+    assert rulecheck.problems(load_rules()) == []
 
 
 def test_rows_that_prove_themselves() -> None:
-    assert rulecheck.problems(book(UNKNOWN, FULL), NO_LAYOUTS) == []
+    assert rulecheck.problems(Rules(book(UNKNOWN, FULL), NO_DIALECTS)) == []
 
 
 @pytest.mark.parametrize(
@@ -107,13 +107,13 @@ def test_rows_that_prove_themselves() -> None:
     ],
 )
 def test_rows_that_do_not(rules: list[dict[str, Any]], expected: list[str]) -> None:
-    found = rulecheck.problems(book(*rules), NO_LAYOUTS)
+    found = rulecheck.problems(Rules(book(*rules), NO_DIALECTS))
     # which of two rows that tie comes first is luck
     assert [" ".join(sorted(line.split())) for line in found] == [" ".join(sorted(line.split())) for line in expected]
 
 
 def test_a_provider_s_row_is_tried_as_its_own_provider_s_reply() -> None:
-    assert rulecheck.problems(book(UNKNOWN, FULL, owner="google"), NO_LAYOUTS) == []
+    assert rulecheck.problems(Rules(book(UNKNOWN, FULL, owner="google"), NO_DIALECTS)) == []
 
 
 @pytest.mark.parametrize(
@@ -166,6 +166,6 @@ def test_unsafe_patterns(pattern: str, expected: list[str]) -> None:
 def test_layouts_are_held_to_the_same() -> None:
     rows = [{"marks": ["hello"], "recipient": r"^(?P<address>\S+)", "reason": r"said:\s*\s*(.*)"}]
     dialect = msgspec.convert({"name": "made-up", "title": "Made up", "source": "none", "layout": rows}, Dialect)
-    assert rulecheck.problems(book(UNKNOWN), Layouts([dialect])) == [
+    assert rulecheck.problems(Rules(book(UNKNOWN), Dialects([dialect]))) == [
         rf"dialects/made-up: the pattern 'said:\\s*\\s*(.*)' {RIVALS}"
     ]

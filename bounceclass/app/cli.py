@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -16,12 +17,14 @@ import msgspec
 import bounceclass
 from bounceclass import advice, wire
 from bounceclass.app import outputs, show, sources
-from bounceclass.app.rules import rules
+from bounceclass.app.rules import own_rules, rules
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
 
     from bounceclass.app.outputs import Output
+    from bounceclass.model import Report
 
 __all__ = ["cli", "main"]
 
@@ -81,9 +84,18 @@ def cli() -> None:
 @click.option("--format", "form", type=click.Choice(outputs.FORMATS), default="table", show_default=True)
 @click.option("--output", type=click.Path(dir_okay=False), metavar="FILE", help="Write to FILE, once all is done.")
 @click.option("--why", is_flag=True, help="Show in the table what each verdict rests on.")
+@own_rules
 @language
 @click.pass_context
-def classify(ctx: click.Context, paths: tuple[str, ...], form: str, output: str | None, why: bool, lang: str) -> None:
+def classify(
+    ctx: click.Context,
+    paths: tuple[str, ...],
+    form: str,
+    output: str | None,
+    why: bool,
+    folders: tuple[Path, ...],
+    lang: str,
+) -> None:
     """Say what bounces mean, recipient by recipient.
 
     A PATH is a message, an mbox, a Maildir or a directory of them; - is standard input,
@@ -96,38 +108,39 @@ def classify(ctx: click.Context, paths: tuple[str, ...], form: str, output: str 
     paths = paths or (sources.STDIN,)
     if why and form != "table":
         raise click.UsageError("--why belongs to the table. The evidence is always in json and jsonl.")
+    known = bounceclass.load_rules(*folders)
     with outputs.opened(output) as out:
         terminal = output is None and sys.stdout.isatty()
         writer = outputs.writer(form, out, terminal=terminal, lang=lang, why=why)
         items = sources.read(paths, sys.stdin.buffer if sys.stdin else None)
         if sys.stderr.isatty() and not terminal:
             items = outputs.with_progress(items, sources.size(paths))
-        failed = _judge(items, writer, lang)
+        failed = _judge(items, writer, partial(bounceclass.classify, lang=lang, rules=known))
         writer.close()
     ctx.exit(1 if failed else 0)
 
 
-def _judge(items: Iterable[sources.Item], output: Output, lang: str) -> int:
+def _judge(items: Iterable[sources.Item], output: Output, classify: Callable[[bytes], Report]) -> int:
     """Hand the verdicts on every item to *output*; return how many failed, each named on standard error."""
     failed = 0
     for name, content, _ in items:
         if isinstance(content, OSError):
             problem = content.strerror or str(content)
         else:
-            problem = _judge_one(name, content, output, lang)
+            problem = _judge_one(name, content, output, classify)
         if problem:
             failed += 1
             click.echo(wire.printable(f"{name}: {problem}"), err=True)
     return failed
 
 
-def _judge_one(name: str, content: bytes, output: Output, lang: str) -> str:
+def _judge_one(name: str, content: bytes, output: Output, classify: Callable[[bytes], Report]) -> str:
     """Hand the verdicts on one message to *output*; return what went wrong, or an empty string.
 
     Nothing a message says should come to that; a bug must not cost the messages after it.
     """
     try:
-        output.add(name, bounceclass.classify(content, lang=lang))
+        output.add(name, classify(content))
     except (OSError, bounceclass.BrokenRules):
         raise  # the output cannot be written, or the installation is broken
     except Exception as error:  # noqa: BLE001 - see above
@@ -146,14 +159,16 @@ def _judge_one(name: str, content: bytes, output: Output, lang: str) -> str:
 @click.argument("query", nargs=-1, required=True, metavar="CODE-OR-TEXT...")
 @click.option("--provider", metavar="NAME", help="Who gave the reply, as in google, microsoft, yahoo.")
 @click.option("--format", "form", type=click.Choice(("table", "json")), default="table", show_default=True)
+@own_rules
 @language
-def explain(query: tuple[str, ...], provider: str | None, form: str, lang: str) -> None:
+def explain(query: tuple[str, ...], provider: str | None, form: str, folders: tuple[Path, ...], lang: str) -> None:
     """Say what a code or a server's reply means.
 
     It may be a reply code, an enhanced status code or a whole reply. Several words are read as one reply.
     """
+    known = bounceclass.load_rules(*folders) if folders else None
     try:
-        found = bounceclass.explain(" ".join(query), provider=provider, lang=lang)
+        found = bounceclass.explain(" ".join(query), provider=provider, lang=lang, rules=known)
     except bounceclass.BrokenRules:
         raise
     except ValueError as error:

@@ -9,17 +9,26 @@ from pathlib import Path
 import click
 
 import bounceclass
-from bounceclass import rulebook, wire
+from bounceclass import wire
 from bounceclass.app import show, sources
-from bounceclass.reports import layouts
 
-__all__ = ["rules"]
+__all__ = ["own_rules", "rules"]
 
 FIXTURES = Path("fixtures")
 """Where a checkout of the project has its messages."""
 EXPECTATION = ".toml"
 """How the name of what stands beside a message of the fixtures ends."""
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+
+
+own_rules = click.option(
+    "--rules",
+    "folders",
+    multiple=True,
+    type=FOLDER,
+    metavar="DIR",
+    help="Rules of your own, beside the built-in ones; may be given more than once.",
+)
 
 
 @click.group()
@@ -31,28 +40,30 @@ def rules() -> None:
     epilog="""\b
     Examples:
       bounceclass rules check
-      bounceclass rules check bounceclass/data
+      bounceclass rules check my-rules
 
     Exit code: 0 every row proves itself, 1 some do not, 2 usage.
     """
 )
-@click.argument("folder", required=False, metavar="[DIR]", type=FOLDER)
+@click.argument("folders", nargs=-1, metavar="[DIR]...", type=FOLDER)
 @click.pass_context
-def check(ctx: click.Context, folder: Path | None) -> None:
+def check(ctx: click.Context, folders: tuple[Path, ...]) -> None:
     """Make every row prove itself.
 
-    Without DIR these are the built-in rules; DIR is laid out like bounceclass/data.
+    Each DIR holds rules of your own, which are checked with all the built-in ones loaded: any of
+    general.toml, providers/ and dialects/.
     """
     from bounceclass import rulecheck  # only this command needs it
 
-    book = rulebook.load() if folder is None else rulebook.read(folder)
-    pages = layouts.load() if folder is None else layouts.read_folder(folder / "dialects")
-    problems = rulecheck.problems(book, pages)
+    known = bounceclass.load_rules(*folders)
+    problems = rulecheck.problems(known)
     for problem in problems:
         click.echo(wire.printable(problem))
-    rows = sum(len(dialect.layout) for dialect in pages.dialects)
-    rules_ = f"{len(book.rules)} rules of {len(book.providers)} providers"
-    summary = f"{rules_}, {rows} layouts of {len(pages.dialects)} dialects"
+    for line in rulecheck.overruled(known):
+        click.echo(wire.printable(line))
+    rows = sum(len(dialect.layout) for dialect in known.dialects.rows)
+    rules_ = f"{len(known.book.rules)} rules of {len(known.book.providers)} providers"
+    summary = f"{rules_}, {rows} layouts of {len(known.dialects.rows)} dialects"
     if problems:
         click.secho(f"{summary}: {len(problems)} problems", fg="red")
         ctx.exit(1)
@@ -64,11 +75,13 @@ def check(ctx: click.Context, folder: Path | None) -> None:
     Examples:
       bounceclass rules coverage
       bounceclass rules coverage ~/Maildir
+      bounceclass rules coverage --rules my-rules ~/Maildir
     """
 )
 @click.argument("folder", required=False, metavar="[DIR]", type=FOLDER)
+@own_rules
 @click.pass_context
-def coverage(ctx: click.Context, folder: Path | None) -> None:
+def coverage(ctx: click.Context, folder: Path | None, folders: tuple[Path, ...]) -> None:
     """Count what the messages in DIR reach.
 
     That is how often each rule won a verdict and each dialect was recognised, and which
@@ -76,6 +89,7 @@ def coverage(ctx: click.Context, folder: Path | None) -> None:
     """
     if folder is None and not FIXTURES.is_dir():
         raise click.UsageError(f"There is no {FIXTURES} here: name a directory of messages.")
+    known = bounceclass.load_rules(*folders)
     winners: Counter[str] = Counter()
     dialects: Counter[str] = Counter()
     failed = 0
@@ -84,11 +98,11 @@ def coverage(ctx: click.Context, folder: Path | None) -> None:
             failed += 1
             click.echo(wire.printable(f"{name}: {content.strerror}"), err=True)
         elif not name.endswith(EXPECTATION):
-            report = bounceclass.classify(content)
+            report = bounceclass.classify(content, rules=known)
             winners.update(failure.evidence[0].rule for failure in report.failures if failure.evidence)
             dialects[report.dialect or "none"] += 1
-    _counted("rules and codes", [rule.id for rule in rulebook.load().rules], winners)
-    _counted("dialects", [dialect.name for dialect in layouts.load().dialects], dialects)
+    _counted("rules and codes", [rule.id for rule in known.book.rules], winners)
+    _counted("dialects", [dialect.name for dialect in known.dialects.rows], dialects)
     ctx.exit(1 if failed else 0)
 
 

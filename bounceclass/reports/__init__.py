@@ -2,9 +2,10 @@
 
 The contract of a reader
 ------------------------
-A reader is a function ``(mail: Mail) -> Notice | None``.
+A reader is a function ``(page: Page) -> Notice | None``; the page is a message, and the
+layouts that it may be in.
 
-- It returns None when *mail* is no report of its kind; the next reader is asked.
+- It returns None when the message is no report of its kind; the next reader is asked.
 - A report whose reader found no recipient has empty ``outcomes``.
 - It never raises on what a message says, never opens a file and keeps no state.
 - It says where things stand on the page.  What the words mean is ``classify``'s.
@@ -20,9 +21,11 @@ import msgspec
 
 from bounceclass.model import Kind, Notice
 from bounceclass.reports import automatic, dsn, feedback, freeform, last_resort, layouts, receipts, ses_json
+from bounceclass.reports.dialects import Page
 
 if TYPE_CHECKING:
     from bounceclass.model import Mail
+    from bounceclass.reports.dialects import Dialects
 
 __all__ = ["MAX_RECIPIENTS", "READERS", "Reader", "read"]
 
@@ -33,16 +36,17 @@ MAX_RECIPIENTS = 10_000
 class Reader(Protocol):
     """See the contract above."""
 
-    def __call__(self, mail: Mail, /) -> Notice | None: ...
+    def __call__(self, page: Page, /) -> Notice | None: ...
 
 
-def read(mail: Mail, *, max_recipients: int = MAX_RECIPIENTS) -> Notice:
-    """Return what the first reader to recognise *mail* makes of it.
+def read(mail: Mail, dialects: Dialects, *, max_recipients: int = MAX_RECIPIENTS) -> Notice:
+    """Return what the first reader to recognise *mail* makes of it; *dialects* are those that it may be written in.
 
     ``kind`` is ``none`` where no reader does.
     """
+    page = Page(mail, dialects)
     for reader in READERS:
-        notice = reader(mail)
+        notice = reader(page)
         if notice is not None:
             if len(notice.outcomes) > max_recipients:
                 note = f"recipients: only the first {max_recipients} of {len(notice.outcomes)} were read"

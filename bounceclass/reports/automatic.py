@@ -10,6 +10,7 @@ from bounceclass.reports import origin
 
 if TYPE_CHECKING:
     from bounceclass.model import Mail
+    from bounceclass.reports.dialects import Page
 
 __all__ = ["read", "read_challenge"]
 
@@ -39,8 +40,9 @@ _CHALLENGE = re.compile(
 _CHALLENGE_SUBJECT = re.compile(r"verif|confirm|challenge|waiting for|requires|boxbe|authoriz|approv", re.I)
 
 
-def read_challenge(mail: Mail) -> Notice | None:
+def read_challenge(page: Page) -> Notice | None:
     """Return a challenge: an automatic message that asks its reader to prove to be a person."""
+    mail = page.mail
     subject = mail.get("subject")
     if not _CHALLENGE_SUBJECT.search(subject) or "list-id" in mail.headers:
         return None
@@ -51,12 +53,13 @@ def read_challenge(mail: Mail) -> Notice | None:
     return None
 
 
-def read(mail: Mail) -> Notice | None:
+def read(page: Page) -> Notice | None:
     """Return an automatic reply; see the contract in ``reports``.
 
     A subject alone proves nothing, and neither does X-Auto-Response-Suppress; a subject
     beside a null sender or ``Auto-Submitted: auto-generated`` does.
     """
+    mail = page.mail
     if origin.sent_by_daemon(mail):
         if mail.get("auto-submitted").lower().startswith("auto-replied") and _SUBJECT.match(mail.get("subject")):
             return Notice(kind=Kind.AUTO_REPLY, confidence=Confidence.PROBABLE)  # the postmaster is on vacation

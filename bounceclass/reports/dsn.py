@@ -13,7 +13,7 @@ from bounceclass.reports import freeform, layouts, origin
 
 if TYPE_CHECKING:
     from bounceclass.fields import Fields
-    from bounceclass.model import Mail
+    from bounceclass.reports.dialects import Page
 
 __all__ = ["actions_kind", "read"]
 
@@ -44,18 +44,20 @@ STATUS_PARTS = frozenset(
 )
 
 
-def read(mail: Mail) -> Notice | None:
+def read(page: Page) -> Notice | None:
     """Return the outcomes of the status parts; see the contract in ``reports``."""
+    mail = page.mail
     parts = [text for kind, text in mail.machine if kind in STATUS_PARTS]
     if not parts:
-        return _read_inline(mail)
+        return _read_inline(page)
     if mail.content_type != "multipart/report" and not origin.written_by_mailer(mail):
         return None  # someone sends a report on (mikel/mail#996)
-    return _notice(mail, parts)
+    return _notice(page, parts)
 
 
-def _read_inline(mail: Mail) -> Notice | None:
+def _read_inline(page: Page) -> Notice | None:
     """Read status fields that stand in the text: WorkMail, gateways that flatten MIME."""
+    mail = page.mail
     lower = mail.text.lower()
     if "final-recipient:" not in lower or "action:" not in lower or not origin.written_by_mailer(mail):
         return None
@@ -67,11 +69,10 @@ def _read_inline(mail: Mail) -> Notice | None:
         if i >= 0
     )
     text = mail.text[start:]
-    end = layouts.end_of_notice(text)
-    return _notice(mail, [text[:end]])
+    return _notice(page, [text[: page.end_of(text)]])
 
 
-def _notice(mail: Mail, parts: list[str]) -> Notice | None:
+def _notice(page: Page, parts: list[str]) -> Notice | None:
     message: Fields = {}
     outcomes: list[Outcome] = []
     for part in parts:
@@ -80,16 +81,18 @@ def _notice(mail: Mail, parts: list[str]) -> Notice | None:
         outcomes.extend(_outcome(group) for group in groups)
     outcomes = [outcome for outcome in outcomes if outcome.action is not None]
     if not outcomes:
-        notice = layouts.read(mail) or freeform.read(mail)
+        notice = layouts.read(page) or freeform.read(page)
         reporting = fields.host(message.get("reporting-mta", ""))
         return msgspec.structs.replace(notice, reporting_mta=reporting) if notice else None
     reporting = fields.host(message.get("reporting-mta", ""))
-    dialect, purpose = layouts.author(mail)
+    dialect, purpose = layouts.author(page)
     if purpose is Kind.CHALLENGE:  # QUIRK: Boxbe asks for confirmation in the form of a failure
         return Notice(kind=purpose, dialect=dialect)
     if any(outcome.action in (Action.FAILED, Action.DELAYED) for outcome in outcomes):
-        outcomes = _with_notes(mail, outcomes)
-    outcomes = [outcome if _named(outcome) else freeform.with_guessed_recipient(mail, outcome) for outcome in outcomes]
+        outcomes = _with_notes(page, outcomes)
+    outcomes = [
+        outcome if _named(outcome) else freeform.with_guessed_recipient(page.mail, outcome) for outcome in outcomes
+    ]
     return Notice(
         kind=actions_kind(outcomes),
         dialect=dialect or "rfc3464",
@@ -166,9 +169,9 @@ def _is_specific(words: str) -> bool:
     return found is not None and not statuses.is_generic(found) and not statuses.is_expiry(found)
 
 
-def _with_notes(mail: Mail, outcomes: list[Outcome]) -> list[Outcome]:
+def _with_notes(page: Page, outcomes: list[Outcome]) -> list[Outcome]:
     """Add what the human part says of each recipient (Gmail, Exchange, Yandex, Sendmail)."""
-    said = layouts.passages(mail) or freeform.passages(mail)
+    said = layouts.passages(page) or freeform.passages(page)
     if not said:
         return outcomes
     by_address = {passage.recipient.lower(): passage for passage in said if passage.recipient}

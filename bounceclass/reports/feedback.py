@@ -12,6 +12,7 @@ from bounceclass.reports import origin
 if TYPE_CHECKING:
     from bounceclass.fields import Fields
     from bounceclass.model import Mail
+    from bounceclass.reports.dialects import Page
 
 __all__ = ["read"]
 
@@ -28,8 +29,9 @@ _COMPLAINT_SENDER = re.compile(
 _DMARC_SUBJECT = re.compile(r"dmarc (?:failure|forensic) report", re.I)
 
 
-def read(mail: Mail) -> Notice | None:
+def read(page: Page) -> Notice | None:
     """Return the feedback report in *mail*; see the contract in ``reports``."""
+    mail = page.mail
     part = next((text for kind, text in mail.machine if kind == "message/feedback-report"), None)
     if part is not None:
         return Notice(kind=Kind.FEEDBACK, dialect="arf", feedback=_report(part, mail))

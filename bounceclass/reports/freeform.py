@@ -18,6 +18,7 @@ from bounceclass.reports import layouts, origin
 
 if TYPE_CHECKING:
     from bounceclass.model import Mail
+    from bounceclass.reports.dialects import Page
 
 __all__ = ["passages", "read", "with_guessed_recipient"]
 
@@ -56,11 +57,12 @@ class _Spot(NamedTuple):
     address: str
 
 
-def read(mail: Mail) -> Notice | None:
+def read(page: Page) -> Notice | None:
     """Return the outcomes of a notice in no known layout; see the contract in ``reports``."""
+    mail = page.mail
     if not origin.may_be_notice(mail) or origin.is_forwarded(mail):
         return None
-    end = min(layouts.end_of_notice(mail.text), MAX_NOTICE)
+    end = min(page.end, MAX_NOTICE)
     region = mail.text[:end]
     delayed = bool(_DELAYED.search(region) or _DELAYED.search(mail.get("subject")))
     if not (delayed or _says_failed(mail, region)) or not _bears_out(mail, region, returned=end < len(mail.text)):
@@ -83,16 +85,17 @@ def read(mail: Mail) -> Notice | None:
     )
     return Notice(
         kind=Kind.DELAY if delayed else Kind.BOUNCE,
-        dialect=layouts.author(mail)[0],
+        dialect=layouts.author(page)[0],
         outcomes=outcomes,
         confidence=Confidence.GUESS if guessed else Confidence.PROBABLE,
         returned=mail.text[end:],
     )
 
 
-def passages(mail: Mail) -> list[Outcome]:
+def passages(page: Page) -> list[Outcome]:
     """Return what the human part of a report says around each address in it."""
-    end = min(layouts.end_of_notice(mail.text), MAX_NOTICE)
+    mail = page.mail
+    end = min(page.end, MAX_NOTICE)
     return [Outcome(recipient=address, diagnostic=words) for address, words in _addresses(mail, mail.text[:end])]
 
 

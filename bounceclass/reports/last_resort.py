@@ -12,7 +12,7 @@ from bounceclass.model import Action, Confidence, Kind, Notice, Outcome
 from bounceclass.reports import origin
 
 if TYPE_CHECKING:
-    from bounceclass.model import Mail
+    from bounceclass.reports.dialects import Page
 
 __all__ = ["read"]
 
@@ -20,8 +20,9 @@ MAX_TEXT = 64 * 1024
 """Characters of text that the detectors are given: some of them search each line many times."""
 
 
-def read(mail: Mail) -> Notice | None:
+def read(page: Page) -> Notice | None:
     """Return the addresses that flufl.bounce finds; see the contract in ``reports``."""
+    mail = page.mail
     if not origin.written_by_mailer(mail) or not origin.subject_tells(mail) or not mail.text.strip():
         return None
     import email.message  # flufl.bounce costs 57 ms to import, and few messages come here

@@ -9,7 +9,7 @@ from bounceclass import fields
 from bounceclass.model import Action, Confidence, Kind, Notice, Outcome
 
 if TYPE_CHECKING:
-    from bounceclass.model import Mail
+    from bounceclass.reports.dialects import Page
 
 __all__ = ["read"]
 
@@ -18,12 +18,13 @@ _PARTS = frozenset(("message/disposition-notification", "message/global-disposit
 _REJECTED = re.compile(r"was automatically rejected:?", re.I)
 
 
-def read(mail: Mail) -> Notice | None:
+def read(page: Page) -> Notice | None:
     """Return the receipt in *mail*; see the contract in ``reports``.
 
     A receipt is no bounce, with one exception.  QUIRK: Dovecot's LDA and Sieve
     "reject" (RFC 5429 2.1) refuse a message, also for a full mailbox, in the form of one.
     """
+    mail = page.mail
     part = next((text for kind, text in mail.machine if kind in _PARTS), None)
     if part is None and mail.report_type != "disposition-notification":
         return None

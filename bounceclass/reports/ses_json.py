@@ -11,7 +11,7 @@ from bounceclass import status as statuses
 from bounceclass.model import Action, FeedbackReport, Kind, Notice, Outcome
 
 if TYPE_CHECKING:
-    from bounceclass.model import Mail
+    from bounceclass.reports.dialects import Page
 
 __all__ = ["read"]
 
@@ -27,8 +27,9 @@ _TYPES = {
 }
 
 
-def read(mail: Mail) -> Notice | None:
+def read(page: Page) -> Notice | None:
     """Return what a notification reports; see the contract in ``reports``."""
+    mail = page.mail
     if _SENDER not in mail.get("from").lower():
         return None
     event = _event(mail.text)

@@ -308,6 +308,7 @@ def test_providers_marked(reply: str, expected: list[str]) -> None:
         ("4.1.1", "X.1.1"),
         ("5.7.512", "X.7.5XX"),
         ("5.7.606", "X.7.606-649"),
+        ("4.7.860", "X.7.850-899"),
         ("5.7.300", None),
         ("5.9.9", None),
     ],

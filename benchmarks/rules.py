@@ -20,14 +20,14 @@ import msgspec
 
 from bounceclass import judge, mime, reports, rulebook
 from bounceclass.model import Action, Notice, Outcome, Reason
-from bounceclass.rulebook import Provider, ReasonRow, ReplyRow, Rule, Rulebook, StatusRow
+from bounceclass.reports import dialects
+from bounceclass.rulebook import OwnedRule, Provider, ReasonRow, ReplyRow, Rule, Rulebook, StatusRow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 ROOT = Path(__file__).parent.parent
 FIXTURES = ROOT / "fixtures"
-DATA = ROOT / "bounceclass" / "data"
 ROUNDS = 41
 """Turns that each of the things compared has."""
 
@@ -45,7 +45,7 @@ class Rows(msgspec.Struct, frozen=True, kw_only=True):
     statuses: dict[str, StatusRow]
     replies: dict[str, ReplyRow]
     providers: dict[str, Provider]
-    rules: list[tuple[str | None, Rule]]
+    rules: list[OwnedRule]
     version: str
 
     def indexed(self) -> Rulebook:
@@ -59,7 +59,7 @@ def rows_of(book: Rulebook) -> Rows:
         statuses=book.statuses,
         replies=book.replies,
         providers=book.providers,
-        rules=[(book.owner[rule.id], rule) for rule in book.rules],
+        rules=[OwnedRule(book.owner[rule.id], rule) for rule in book.rules],
         version=book.version,
     )
 
@@ -69,7 +69,7 @@ def refusals() -> list[Refusal]:
     found = []
     for path in sorted(FIXTURES.rglob("*.eml")):
         mail = mime.parse(path.read_bytes())
-        notice = reports.read(mail)
+        notice = reports.read(mail, dialects.load())
         for outcome in notice.outcomes:
             if outcome.action in (Action.FAILED, Action.DELAYED):
                 found.append(Refusal(outcome, notice, mail.returned or {}))
@@ -95,7 +95,7 @@ def again(rule: Rule) -> Rule:
 def judging(rows: Rows) -> None:
     """Print what judging costs with half of the rules, with all, and with as many again that nothing matches."""
     given = refusals()
-    more = [(owner, again(rule)) for owner, rule in rows.rules if rule.phrases]
+    more = [OwnedRule(one.provider, again(one.rule)) for one in rows.rules if one.rule.phrases]
     sizes = {"half": rows.rules[::2], "all": rows.rules, "twice": rows.rules + more}
     books = {name: msgspec.structs.replace(rows, rules=rules).indexed() for name, rules in sizes.items()}
 
@@ -118,7 +118,7 @@ def loading(rows: Rows) -> None:
 
     def with_tomllib() -> Rulebook:
         with mock.patch.object(rulebook, "tomli", tomllib):
-            return rulebook.read(DATA)
+            return rulebook.load.__wrapped__()
 
     def cold(load: Callable[[], Rulebook]) -> Callable[[], object]:
         def loaded() -> object:
@@ -129,7 +129,7 @@ def loading(rows: Rows) -> None:
 
     taken = timed(
         {
-            "tomli": cold(lambda: rulebook.read(DATA)),
+            "tomli": cold(rulebook.load.__wrapped__),
             "tomllib": cold(with_tomllib),
             "msgpack": cold(lambda: msgspec.msgpack.decode(packed, type=Rows).indexed()),
             "pickle": cold(lambda: pickle.loads(pickled).indexed()),

@@ -23,7 +23,11 @@ __all__ = ["overruled", "problems", "unsafe"]
 
 
 def problems(rules: Rules) -> list[str]:
-    """Return what is wrong, one line each, beginning with the row that it is about; empty where all is well."""
+    """Return what is wrong, one line each, beginning with the row that it is about; empty where all is well.
+
+    Raises BrokenRules for a pattern that is none.
+    """
+    rules.dialects.compile()
     found = [problem for rule in rules.book.rules for problem in _of_rule(rule, rules.book)]
     for name, pattern in _patterns(rules):
         found.extend(f"{name}: the pattern {pattern!r} {danger}" for danger in unsafe(pattern))

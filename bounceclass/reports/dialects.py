@@ -55,11 +55,28 @@ class Dialect(Row, frozen=True, kw_only=True):
     layout: tuple[Layout, ...] = ()
 
 
-class Entry(Struct, frozen=True, kw_only=True):
-    dialect: str
-    layout: Layout
-    recipient: re.Pattern[str] | None
-    reason: re.Pattern[str] | None
+class Entry:
+    """A layout and its patterns, which are compiled when the first notice needs them: there are many."""
+
+    def __init__(self, dialect: str, layout: Layout) -> None:
+        self.dialect = dialect
+        self.layout = layout
+
+    @cached_property
+    def recipient(self) -> re.Pattern[str] | None:
+        """What finds recipients; raises BrokenRules."""
+        return self._compiled(self.layout.recipient)
+
+    @cached_property
+    def reason(self) -> re.Pattern[str] | None:
+        """What finds the words about a recipient; raises BrokenRules."""
+        return self._compiled(self.layout.reason)
+
+    def _compiled(self, pattern: str | None) -> re.Pattern[str] | None:
+        try:
+            return None if pattern is None else re.compile(pattern, re.MULTILINE | re.IGNORECASE)
+        except re.error as error:
+            raise BrokenRules(f"dialects/{self.dialect}.toml: {pattern!r}: {error}") from None
 
 
 class Found(Struct, frozen=True, kw_only=True):
@@ -78,12 +95,7 @@ class Dialects:
         marks: list[str] = []
         for dialect_ in dialects:
             for layout in dialect_.layout:
-                entry = Entry(
-                    dialect=dialect_.name,
-                    layout=layout,
-                    recipient=_compiled(layout.recipient, dialect_.name),
-                    reason=_compiled(layout.reason, dialect_.name),
-                )
+                entry = Entry(dialect_.name, layout)
                 for mark in layout.marks:
                     marks.append(mark.lower())
                     self._entries.append(entry)
@@ -92,6 +104,11 @@ class Dialects:
         self._automaton = ahocorasick_rs.AhoCorasick(marks, implementation=contiguous)
         ends = [end.lower() for dialect_ in dialects for end in dialect_.end]
         self._ends = ahocorasick_rs.AhoCorasick(ends, implementation=contiguous)
+
+    def compile(self) -> None:
+        """Compile every pattern now; raises BrokenRules."""
+        for entry in self._entries:
+            _ = entry.recipient, entry.reason
 
     def candidates(self, mail: Mail) -> list[Found]:
         """Return the layouts whose marks stand on the page, the longest mark first."""
@@ -128,15 +145,6 @@ def _page(mail: Mail) -> tuple[int, str]:
     return len(header.lower()), page
 
 
-def _compiled(pattern: str | None, name: str) -> re.Pattern[str] | None:
-    if pattern is None:
-        return None
-    try:
-        return re.compile(pattern, re.MULTILINE | re.IGNORECASE)
-    except re.error as error:
-        raise BrokenRules(f"dialects/{name}.toml: {pattern!r}: {error}") from None
-
-
 class Page:
     """A message, and the layouts that its notice may be in: what readers are given.
 
@@ -168,7 +176,10 @@ def load(*folders: Path) -> Dialects:
     rows = read_folder(BUILT_IN / "dialects")
     for folder in folders:
         rows += read_folder(folder / "dialects")
-    return Dialects(rows)
+    made = Dialects(rows)
+    if folders:  # the built-in ones were proved before they were shipped
+        made.compile()
+    return made
 
 
 def read_folder(folder: Traversable | Path) -> list[Dialect]:

@@ -191,9 +191,10 @@ def _read(outcome: Outcome, notice: Notice, recipient: str | None, rules: Rulebo
     if not better and (reading.code is not None or other.code is None):
         return reading
     quoted = reading.code is not None or reading.status_source == "diagnostic"
-    if quoted and not (reading.status and statuses.is_expiry(reading.status)):
-        other.code, other.status, other.status_source = reading.code, reading.status, reading.status_source
-    return other
+    coded = reading if quoted and not (reading.status and statuses.is_expiry(reading.status)) else other
+    worded = reading if reading.matches and not better else other
+    worded.code, worded.status, worded.status_source = coded.code, coded.status, coded.status_source
+    return worded
 
 
 def read_words(

@@ -161,12 +161,13 @@ def _parts(transcript: str) -> dict[str, str]:
     """Return what a session transcript says of each address that it names.
 
     A part ends with the mailer's own line, which follows the remote's refusal ("550 <a@b>... User
-    unknown": Sendmail), or begins with a rule line ("------ a@b ------": Exim).
+    unknown": Sendmail), or begins with rule lines, one for each address that it is about
+    ("------ a@b ------": Exim).
     """
     parts = [""]
     said: dict[str, str] = {}
     for line in transcript.split("\n"):
-        if line.startswith("------ "):
+        if line.startswith("------ ") and not parts[-1].endswith(" ------\n"):
             parts.append("")
         parts[-1] += line + "\n"
         if line[:1].isdigit():

@@ -19,7 +19,7 @@ from click.testing import CliRunner, Result
 
 import bounceclass
 from bounceclass import advice, wire
-from bounceclass.app import outputs, show
+from bounceclass.app import outputs, show, unmatched
 from bounceclass.app.cli import cli
 from bounceclass.app.sources import Item
 from bounceclass.model import Delivery, Kind, Report
@@ -278,6 +278,101 @@ def test_the_progress_bar_waits_and_passes_everything_on(
     monkeypatch.setenv("TERM", "xterm")
     assert list(outputs.with_progress(iter(items), None)) == items
     assert "classifying" in capsys.readouterr().err
+
+
+# --- classify --unmatched -----------------------------------------------------------
+
+
+def unmatched_lines(*paths: Path) -> list[list[str]]:
+    return [line.split("\t") for line in run("classify", "--unmatched", *paths).stdout.splitlines()]
+
+
+def test_unmatched_groups_by_shape_the_most_frequent_first(tmp_path: Path) -> None:
+    for name, first, second in (
+        ("a.eml", "550 5.0.0 No thanks, fred@example.com (id 4F3a9c12bd)", "550 5.0.0 Come back with 12 roses"),
+        ("b.eml", "554 5.0.0 No thanks, ann@example.net (id 7E1b0c88aa)", "550 5.1.1 User unknown"),
+        ("c.eml", "554 5.0.0 No thanks, [192.0.2.7] (id 0000aaaa1111)", "450 4.0.0 See https://example.org/x?y=1"),
+    ):
+        (tmp_path / name).write_bytes(dsn(("fred@example.com", first), ("ann@example.com", second)))
+    assert unmatched_lines(tmp_path) == [
+        ["3", "554 5.0.0, 550 5.0.0", "-", "no thanks, ~ (id #)", f"{tmp_path}/a.eml"],
+        ["1", "550 5.0.0", "-", "come back with # roses", f"{tmp_path}/a.eml"],
+        ["1", "450 4.0.0", "-", "see ~", f"{tmp_path}/c.eml"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("diagnostic", "listed"),
+    [
+        ("550 5.7.1 Go away", True),  # a generic status
+        ("550 5.3.4 Go away", False),  # a status that says what it means
+        ("550 5.0.0 <fred@example.com>: Recipient address rejected:", True),  # a frame
+        ("556 5.0.0 Go away", False),  # a reply that says what it means
+        ("500 5.0.0 Go away", True),  # a generic reply
+        ("550 5.7.1 Rejected", False),  # a rule, though its words say little
+        ("550 5.1.1 User unknown", False),
+    ],
+)
+def test_unmatched_is_what_no_rule_and_no_specific_code_judged(diagnostic: str, listed: bool, tmp_path: Path) -> None:
+    (tmp_path / "a.eml").write_bytes(dsn(("fred@example.com", diagnostic)))
+    assert len(unmatched_lines(tmp_path)) == listed
+
+
+def test_unmatched_passes_over_what_has_no_diagnostic(tmp_path: Path) -> None:
+    (tmp_path / "a.eml").write_bytes(
+        dsn(("fred@example.com", "x 5.0.0")).replace(b"Diagnostic-Code: smtp; x 5.0.0\n", b"")
+    )
+    report = bounceclass.classify(tmp_path / "a.eml")
+    assert [(failure.reason, failure.diagnostic) for failure in report.failures] == [("undetermined", None)]
+    assert unmatched_lines(tmp_path) == []
+
+
+def test_unmatched_names_the_provider_or_else_the_host(tmp_path: Path) -> None:
+    raw = dsn(("fred@example.com", "550 5.0.0 Go away"))
+    for name, host in (
+        ("a.eml", b"gmail-smtp-in.l.google.com"),
+        ("b.eml", b"mx.example.com"),
+        ("c.eml", b"mx.example.com"),
+    ):
+        (tmp_path / name).write_bytes(raw.replace(b"Diagnostic-Code", b"Remote-MTA: dns; %s\nDiagnostic-Code" % host))
+    assert [line[2] for line in unmatched_lines(tmp_path)] == ["mx.example.com"]
+    assert [line[2] for line in unmatched_lines(tmp_path / "a.eml")] == ["google"]
+
+
+def test_unmatched_is_safe_and_short(tmp_path: Path) -> None:
+    (tmp_path / "a\x1b[2J.eml").write_bytes(
+        dsn(("fred@example.com", "550 5.0.0 \x1b]0;owned\x07\u202eb\tc " + "long " * 999))
+    )
+    ((_, _, _, words, example),) = unmatched_lines(tmp_path)
+    assert example == rf"{tmp_path}/a\x1b[2J.eml"
+    assert words.startswith(r"\x1b]#;owned\x07\u202eb c long long")
+    assert words.endswith("...")
+    assert len(words) < unmatched.MAX_SHAPE + 40
+
+
+def test_unmatched_is_a_table_on_a_terminal(bounce: Path, tmp_path: Path) -> None:
+    page = io.BytesIO()
+    table = unmatched.UnmatchedTable(page, terminal=True)
+    for raw in (dsn(DEAD), dsn(FULL, ("fred@example.com", "550 5.0.0 Go \u202e away"))):
+        table.add("a.eml", bounceclass.classify(raw))
+    table.close()
+    header, row, summary = re.sub(r"\x1b\[[0-9;]*m", "", page.getvalue().decode()).splitlines()
+    assert re.split(r" {2,}", header.strip()) == list(unmatched.HEADER)
+    assert re.split(r" {2,}", row.strip()) == ["1", "550 5.0.0", "-", r"go \u202e away", "a.eml"]
+    assert summary == "no rule matched 1 of 3 diagnostics"
+
+
+@pytest.mark.parametrize("other", [["--why"], ["--format", "csv"]])
+def test_unmatched_is_a_list_of_its_own(other: list[str], bounce: Path) -> None:
+    result = run("classify", "--unmatched", *other, bounce)
+    assert (result.exit_code, "--unmatched is a list of its own" in result.stderr) == (2, True)
+
+
+def test_unmatched_can_be_written_to_a_file(tmp_path: Path) -> None:
+    (tmp_path / "a.eml").write_bytes(dsn(("fred@example.com", "550 5.0.0 Go away")))
+    result = run("classify", "--unmatched", "--output", tmp_path / "list.tsv", tmp_path / "a.eml")
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert (tmp_path / "list.tsv").read_text() == f"1\t550 5.0.0\t-\tgo away\t{tmp_path}/a.eml\n"
 
 
 # --- explain, rules, schema ---------------------------------------------------------

@@ -73,6 +73,7 @@ def cli() -> None:
     Examples:
       bounceclass classify bounce.eml
       bounceclass classify --why ~/Maildir
+      bounceclass classify --unmatched ~/Maildir
       bounceclass classify --format jsonl bounces.mbox > verdicts.jsonl
       bounceclass classify --format csv --output verdicts.csv inbox/ archive.mbox
       cat bounce.eml | bounceclass classify -
@@ -84,6 +85,9 @@ def cli() -> None:
 @click.option("--format", "form", type=click.Choice(outputs.FORMATS), default="table", show_default=True)
 @click.option("--output", type=click.Path(dir_okay=False), metavar="FILE", help="Write to FILE, once all is done.")
 @click.option("--why", is_flag=True, help="Show in the table what each verdict rests on.")
+@click.option(
+    "--unmatched", is_flag=True, help="List only the diagnostics that no rule matched, by shape, most frequent first."
+)
 @own_rules
 @language
 @click.pass_context
@@ -93,6 +97,7 @@ def classify(
     form: str,
     output: str | None,
     why: bool,
+    unmatched: bool,
     folders: tuple[Path, ...],
     lang: str,
 ) -> None:
@@ -108,12 +113,14 @@ def classify(
     paths = paths or (sources.STDIN,)
     if why and form != "table":
         raise click.UsageError("--why belongs to the table. The evidence is always in json and jsonl.")
+    if unmatched and (why or form != "table"):
+        raise click.UsageError("--unmatched is a list of its own, without --why or --format.")
     known = bounceclass.load_rules(*folders)
     with outputs.opened(output) as out:
         terminal = output is None and sys.stdout.isatty()
-        writer = outputs.writer(form, out, terminal=terminal, lang=lang, why=why)
+        writer = outputs.writer(form, out, terminal=terminal, lang=lang, why=why, only_unmatched=unmatched)
         items = sources.read(paths, sys.stdin.buffer if sys.stdin else None)
-        if sys.stderr.isatty() and not terminal:
+        if sys.stderr.isatty() and (unmatched or not terminal):
             items = outputs.with_progress(items, sources.size(paths))
         failed = _judge(items, writer, partial(bounceclass.classify, lang=lang, rules=known))
         writer.close()

@@ -16,7 +16,7 @@ import click
 import msgspec
 
 from bounceclass import wire
-from bounceclass.app import show
+from bounceclass.app import show, unmatched
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -97,8 +97,12 @@ FORMATS = ("table", *_FORMATS)
 """The names of the formats, the default first."""
 
 
-def writer(form: str, out: IO[bytes], *, terminal: bool, lang: str, why: bool) -> Output:
-    """Return what writes verdicts to *out* in the format *form*."""
+def writer(
+    form: str, out: IO[bytes], *, terminal: bool, lang: str, why: bool = False, only_unmatched: bool = False
+) -> Output:
+    """Return what writes verdicts, or only what no rule matched, to *out* in the format *form*."""
+    if only_unmatched:
+        return unmatched.UnmatchedTable(out, terminal=terminal)
     if form in _FORMATS:
         return _Pieces(_FORMATS[form], out)
     return show.VerdictTable(out, terminal=terminal, lang=lang, why=why)

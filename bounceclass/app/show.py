@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from bounceclass.model import Evidence, Explanation, Failure, Report
 
-__all__ = ["VerdictTable", "explanation", "lines", "table"]
+__all__ = ["NOTHING", "Row", "VerdictTable", "codes", "explanation", "lines", "table"]
 
 BATCH = 500
 """Rows that are aligned together: memory stays constant however many there are."""
@@ -27,6 +27,7 @@ MAX_NAMED = 3
 
 HEADER = ("source", "recipient", "verdict", "reason", "code", "suppress", "action")
 NOTHING = "-"
+"""What stands where there is nothing to show."""
 _STYLES = {"hard": "red", "soft": "yellow", "yes": "bold red"}
 
 Row = tuple[str, ...]
@@ -130,7 +131,7 @@ class VerdictTable:
             failure.recipient or NOTHING,
             str(failure.severity),
             str(failure.reason),
-            _codes(failure.reply_code, failure.status),
+            codes(failure.reply_code, failure.status),
             "yes" if failure.suppress else "no",
             self._words.action[failure.suggested_action],
         )
@@ -153,7 +154,8 @@ def _counts(counter: Counter[str]) -> str:
     return ", ".join(f"{number} {name}" for name, number in counter.most_common())
 
 
-def _codes(reply_code: int | None, status: str | None) -> str:
+def codes(reply_code: int | None, status: str | None) -> str:
+    """Return the codes of a failure as they are shown."""
     return " ".join(str(code) for code in (reply_code, status) if code) or NOTHING
 
 

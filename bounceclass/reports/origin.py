@@ -12,9 +12,11 @@ __all__ = [
     "ADDRESS",
     "is_forwarded",
     "may_be_notice",
+    "names_daemon",
     "own_addresses",
     "sent_by_daemon",
     "subject_tells",
+    "tells",
     "written_by_mailer",
 ]
 
@@ -62,7 +64,12 @@ def sent_by_daemon(mail: Mail) -> bool:
     """Tell whether the author has a mail system's name, or none at all."""
     sender = mail.get("from") or mail.get("sender") or mail.get("resent-from")
     # QUIRK: Barracuda, DragonFly, McAfee, SurfControl write an empty From, WebShield one without an address.
-    return "@" not in sender or bool(_DAEMON.search(sender))
+    return "@" not in sender or names_daemon(sender)
+
+
+def names_daemon(sender: str) -> bool:
+    """Tell whether an address or a display name is a mail system's."""
+    return bool(_DAEMON.search(sender))
 
 
 def may_be_notice(mail: Mail) -> bool:
@@ -74,7 +81,12 @@ def may_be_notice(mail: Mail) -> bool:
 
 def subject_tells(mail: Mail) -> bool:
     """Tell whether the subject is one that notices have."""
-    return bool(_SUBJECT.search(mail.get("subject")))
+    return tells(mail.get("subject"))
+
+
+def tells(subject: str) -> bool:
+    """Tell whether notices have such a *subject*."""
+    return bool(_SUBJECT.search(subject))
 
 
 def is_forwarded(mail: Mail) -> bool:

@@ -1,0 +1,342 @@
+"""A message made fit for a public report: who and where is replaced, what was said is kept.
+
+The message is rewritten line by line as its own boundaries divide it, twice: once to learn
+every name in it, once to replace them wherever they stand.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import codecs
+import quopri
+import re
+from email.header import Header, decode_header, make_header
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+import bounceclass
+from bounceclass import fields, mime
+from bounceclass.app.pseudonyms import Pseudonyms, marks
+from bounceclass.reports import layouts, origin
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from bounceclass.model import Report
+
+__all__ = ["Anonymised", "anonymise"]
+
+REMOVED = "removed"
+"""What stands for a value, and for a body, that was left out."""
+COMPARED = ("reason", "severity", "scope", "suppress", "status", "reply_code", "command", "provider", "confidence")
+"""What a failure must keep; its recipient becomes the stand-in of what it was."""
+
+_FIELD = re.compile(r"([!-9;-~]{1,200})([ \t]{0,20}):")
+_FOLD = re.compile(r"\n(?![ \t])")
+_BOUNDARY = re.compile(r"boundary\s{0,9}=\s{0,9}(?:\"([^\"\n]{1,200})\"|([^\s\";]{1,200}))", re.I)
+_CHARSET = re.compile(r"charset\s{0,9}=\s{0,9}[\"']?([^\s\"';]{1,40})", re.I)
+_FILE = re.compile(r"((?:file)?name\*?\d{0,2}\*?\s{0,9}=\s{0,9})(?:\"[^\"]{0,999}\"|[^\s\";]{1,999})", re.I)
+# A display name before an address, and a comment (RFC 5322 3.4); possessive, so that time stays linear
+_DISPLAY = re.compile(r"(?:^|(?<=[,;>]))[ \t\n]{0,9}+(\"[^\"\n]*+\"|[^<>,;\"]*+)(?=\s{0,9}<)")
+_COMMENT = re.compile(r"(?<=\()([^()\n]{1,200})(?=\))")
+_MESSAGE_ID = re.compile(r"([^\s<>@]{1,250})@([^\s<>@]{1,255})")
+# Fields that a notice quotes in its text, and how Outlook shows who was written to
+_QUOTED = re.compile(r"^([> \t]{0,9}(subject|thread-topic|from|to|cc|sender): ?)(\S[^\n]{0,998})$", re.I | re.M)
+_JSON_SUBJECT = re.compile(r"(\"subject\\{0,3}\"\s{0,9}:\s{0,9}\\{0,3}\")([^\"\n\\]{1,998})", re.I)
+_MAILTO = re.compile(r"^([^\n<@:]{2,80})(?=<mailto:)", re.M)
+_ENCODED_WORDS = re.compile(r"=\?[\w*-]{1,40}\?[BbQq]\?[^?\s]{0,400}\?=(?:\s{1,9}=\?[\w*-]{1,40}\?[BbQq]\?[^?\s]{0,400}\?=){0,99}")
+_PREFIXED = re.compile(r"([^:\n]{1,50}:\s{0,3})(.+)", re.S)
+
+_PEOPLE = frozenset(
+    "from to cc bcc sender reply-to errors-to return-path delivered-to x-original-to envelope-to x-envelope-to x-envelope-from"
+    " x-failed-recipients disposition-notification-to return-receipt-to resent-from resent-to resent-sender apparently-to"
+    " x-display-name x-hmxmroriginalrecipient mail-followup-to x-rcpt-to list-id list-post x-beenthere x-loop".split()
+)
+_MESSAGE_IDS = frozenset("message-id in-reply-to references content-id resent-message-id original-message-id".split())
+_RECIPIENTS = frozenset("original-recipient final-recipient x-actual-recipient original-rcpt-to".split())
+_KEPT = frozenset(
+    "date received mime-version content-transfer-encoding content-description content-language auto-submitted precedence"
+    " x-auto-response-suppress x-mailer user-agent list-unsubscribe importance priority x-priority diagnostic-code".split()
+)
+
+
+class Anonymised(Struct, frozen=True, kw_only=True):
+    """A message without names, and what its verdict lost by that."""
+
+    message: bytes
+    differences: tuple[str, ...]
+    """Where the verdict on it is another one, a line each."""
+
+
+def anonymise(raw: bytes) -> Anonymised:
+    """Return *raw* with stand-ins for addresses, names, hosts, IP addresses and ids, and without what was sent.
+
+    The words of the refusal, the codes, the parts and the names of the fields stay.  Where
+    line ends differ, all become those of the first line.  Never raises on what a message
+    says; no more is read than ``mime.MAX_BYTES``.
+    """
+    raw = raw[: mime.MAX_BYTES]
+    before = bounceclass.classify(raw)
+    strict = _anonymised(raw, before)
+    if not strict.differences:
+        return strict
+    return min(strict, _anonymised(raw, before, keep_title=True), key=lambda one: len(one.differences))
+
+
+def _anonymised(raw: bytes, before: Report, *, keep_title: bool = False) -> Anonymised:
+    end = next((one for one in (b"\r\r\n", b"\r\n", b"\n", b"\r") if one in raw), b"\n")
+    text = re.sub(rb"\r\r\n|\r\n|\r", b"\n", raw).removeprefix(b"\xef\xbb\xbf").lstrip().decode("utf-8", "surrogateescape")
+    names = Pseudonyms()
+    _Rewriter(names).message(text)
+    recipients = [names.text(failure.recipient) if failure.recipient else None for failure in before.failures]
+    message = _bytes(_Rewriter(names, guess_title=not keep_title).message(text)).replace(b"\n", end)
+    differences = _differences(before, bounceclass.classify(message), recipients)
+    return Anonymised(message=message, differences=tuple(differences))
+
+
+def _differences(old: Report, new: Report, recipients: list[str | None]) -> Iterator[str]:
+    """Yield what *new* says otherwise than *old*, whose recipients should have become *recipients*."""
+    pairs = [("kind", old.kind, new.kind), ("dialect", old.dialect, new.dialect)]
+    pairs.append(("failures", len(old.failures), len(new.failures)))
+    for number, (one, other, recipient) in enumerate(zip(old.failures, new.failures, recipients, strict=False), 1):
+        pairs.append((f"failure {number}: recipient", recipient, other.recipient))
+        pairs += [(f"failure {number}: {key}", getattr(one, key), getattr(other, key)) for key in COMPARED]
+    for what, before, after in pairs:
+        if before != after:
+            yield f"{what}: was {before}, is {after}"
+
+
+class _Part:
+    """The lines of a part, before they are rewritten."""
+
+    def __init__(self, *, headed: bool = True, dropped: bool = False) -> None:
+        self.head: list[str] = []
+        self.body: list[str] = []
+        self.in_head = headed
+        self.gap = False
+        """An empty line ended the header."""
+        self.dropped = dropped
+
+
+class _Rewriter:
+    """One pass over a message whose lines end in LF."""
+
+    def __init__(self, names: Pseudonyms, *, guess_title: bool = False) -> None:
+        self.names = names
+        self.guess_title = guess_title and not names.knows_subject
+        self.boundaries: dict[str, str] = {}
+        self.has_plain = False
+        """A text for people has been met: HTML after it says the same, and is not read."""
+
+    def message(self, text: str) -> str:
+        """Return the whole message; a line that is a boundary declared before begins another part."""
+        done: list[str] = []
+        part = _Part(headed=bool(_FIELD.match(text) or re.match(r">?From ", text)))
+        for line in text.split("\n"):
+            if line.startswith("--") and (mark := self._mark(line)):
+                done += [*self._part(part), mark]
+                part = _Part(headed=not mark.endswith("=--"), dropped=mark.endswith("=--"))
+            elif not part.in_head:
+                part.body.append(line)
+            elif line:
+                part.head.append(line)
+            else:
+                part.in_head, part.gap = False, True
+                self._declared(_of(part.head, "content-type"))
+        return "\n".join([*done, *self._part(part)])
+
+    def _declared(self, content_type: str) -> None:
+        if content_type.lower().startswith("multipart/") and (found := _BOUNDARY.search(content_type)):
+            self._boundary(found)
+
+    def _boundary(self, found: re.Match[str]) -> str:
+        """Return the stand-in of a boundary, which may hold hosts and ids; a dialect's mark in it is kept."""
+        boundary = (found[1] or found[2]).strip()
+        kept = "".join(mark for mark in marks() if mark.startswith("-") and mark in boundary)
+        return self.boundaries.setdefault(boundary, f"=_{self.names.identifier('--' + boundary)}{kept}_=")
+
+    def _mark(self, line: str) -> str | None:
+        line = line[2:].rstrip()
+        if line in self.boundaries:
+            return f"--{self.boundaries[line]}"
+        new = self.boundaries.get(line.removesuffix("--"))
+        return f"--{new}--" if new else None
+
+    # -- parts
+
+    def _part(self, part: _Part) -> list[str]:
+        """Return the lines of a part rewritten."""
+        head = "\n".join(part.head)
+        content_type, encoding = _of(part.head, "content-type"), _of(part.head, "content-transfer-encoding")
+        change = _removed if part.dropped else self._change(content_type, _of(part.head, "content-disposition"))
+        lines = [self.header(head)] if part.head else []
+        if part.gap:
+            lines.append("")
+        if part.body:
+            lines.append(_recoded("\n".join(part.body), encoding.lower(), content_type, change))
+        return lines
+
+    def _change(self, content_type: str, disposition: str) -> Callable[[str], str]:
+        """Return what a part of this type is rewritten by."""
+        kind = content_type.partition(";")[0].strip().lower()
+        if kind in mime.RETURNED_HEADER:
+            return self.returned
+        if kind in mime.MACHINE_READABLE:
+            return self.machine
+        if kind.startswith("multipart/"):
+            return self.notice
+        if disposition.lower().startswith("attachment") or (kind == "text/html" and self.has_plain):
+            return _removed
+        if kind == "text/plain" or "/" not in kind:
+            return self.plain
+        return self.words if kind == "text/html" else _removed
+
+    def plain(self, text: str) -> str:
+        """Return a part that is read before any HTML."""
+        self.has_plain = self.has_plain or bool(text.strip())
+        return self.notice(text)
+
+    def notice(self, text: str) -> str:
+        """Return a notice, and of the message below it only the header."""
+        end = layouts.end_of_notice(text.encode("utf-8", "replace").decode())  # of the same length
+        if end == len(text):
+            return self.words(text)
+        line, newline, rest = text[end:].partition("\n")
+        lines = rest.split("\n")
+        begin = next((i for i, line in enumerate(lines[: mime.MAX_RULE_LINES]) if _FIELD.match(line.lstrip())), None)
+        below = _removed(rest) if begin is None else "\n" * begin + self.returned("\n".join(lines[begin:]))
+        return self.words(text[:end] + line) + newline + below
+
+    def words(self, text: str) -> str:
+        """Return running text; the fields in it are the returned message's."""
+        for found in _MAILTO.finditer(text):
+            self.names.name(found[1])
+        text = _QUOTED.sub(lambda found: found[1] + self._value(found[2].lower(), found[3], returned=True), text)
+        text = _JSON_SUBJECT.sub(lambda found: found[1] + self.names.subject(found[2]), text)
+        return self.names.text(_ENCODED_WORDS.sub(REMOVED, text))
+
+    def returned(self, text: str) -> str:
+        """Return the header of a returned message."""
+        blank = len(text) - len(text.lstrip("\n"))
+        head, gap, body = text[blank:].partition("\n\n")
+        return text[:blank] + self.header(head, returned=True) + gap + _removed(body)
+
+    def machine(self, text: str) -> str:
+        """Return the fields of a machine-readable part."""
+        return "\n\n".join(self.header(group, machine=True) for group in text.split("\n\n"))
+
+    # -- fields
+
+    def header(self, head: str, *, returned: bool = False, machine: bool = False) -> str:
+        """Return a block of fields; what is no field is read as text."""
+        done: list[str] = []
+        for line in _FOLD.split(head):
+            found = _FIELD.match(line)
+            if not found:
+                done.append(self.names.text(line))
+                continue
+            value = line[found.end() :]
+            space = value[: len(value) - len(value.lstrip())]
+            new = self._field(found[1].lower(), value.strip(), returned=returned, machine=machine)
+            done.append(line[: found.end()] + space + new)
+        return "\n".join(done)
+
+    def _field(self, name: str, value: str, *, returned: bool, machine: bool) -> str:
+        """Return a value, RFC 2047 words decoded before and encoded after."""
+        if "=?" not in value:
+            return self._value(name, value, returned=returned, machine=machine) if value else value
+        try:
+            plain = str(make_header(decode_header(" ".join(value.split())[: mime.MAX_FIELD])))
+        except (UnicodeError, LookupError, ValueError, binascii.Error):
+            return REMOVED
+        new = self._value(name, plain, returned=returned, machine=machine)
+        return new if new.isascii() else Header(new.encode("utf-8", "replace").decode(), "utf-8", maxlinelen=70).encode()
+
+    def _value(self, name: str, value: str, *, returned: bool = False, machine: bool = False) -> str:
+        if name in ("subject", "thread-topic"):
+            return self.names.subject(value) if returned else self._title(value)
+        if name in _RECIPIENTS and (address := fields.address(value)):
+            kind, semicolon, _ = value.partition(";")
+            return f"{kind};{self.names.text(address)}" if semicolon else self.names.text(address)
+        if name in _MESSAGE_IDS:
+            return _MESSAGE_ID.sub(self._message_id, value)
+        if name in _PEOPLE:
+            return self._people(value)
+        if name in ("content-type", "content-disposition"):
+            value = _BOUNDARY.sub(lambda found: f'boundary="{self._boundary(found)}"', value)
+            return "text/plain" if returned else _FILE.sub(r'\1"file"', value)
+        if name.endswith("id"):
+            return self.names.identifier(value)
+        if machine or name in _KEPT or any(mark.lstrip().startswith(f"{name}:") for mark in marks()):
+            return "7bit" if returned and name == "content-transfer-encoding" else self.words(value)
+        return REMOVED
+
+    def _title(self, subject: str) -> str:
+        """Return the subject of a notice.
+
+        Where nothing else shows the returned message's, it is what follows "Undeliverable:" or "Re:".
+        """
+        found = _PREFIXED.fullmatch(subject) if self.guess_title else None
+        if found and not origin.tells(found[2]):
+            return found[1] + self.names.subject(found[2])
+        return self.words(subject)
+
+    def _message_id(self, found: re.Match[str]) -> str:
+        """Return the stand-in of a Message-ID; the beginning that tells its writer is kept."""
+        begins = (mark.removeprefix("message-id: <") for mark in marks() if mark.startswith("message-id: <"))
+        kept = next((begin for begin in begins if found[1].lower().startswith(begin)), "")
+        return f"{found[1][: len(kept)]}{self.names.identifier(found[1])}@{self.names.host(found[2])}"
+
+    def _people(self, value: str) -> str:
+        if "@" not in value and "<" not in value:
+            return self.names.name(value)
+        for pattern in (_DISPLAY, _COMMENT):
+            value = pattern.sub(lambda found: found[0].replace(found[1], self.names.name(found[1])), value)
+        return self.names.text(value)
+
+
+def _of(head: list[str], name: str) -> str:
+    """Return the value of a field of *head*, unfolded, or an empty string."""
+    for index, line in enumerate(head):
+        if line[: len(name)].lower() == name and line[len(name) :].lstrip(" \t").startswith(":"):
+            end = next((i for i in range(index + 1, len(head)) if head[i][:1] not in (" ", "\t")), len(head))
+            return " ".join(" ".join([line.partition(":")[2], *head[index + 1 : end]]).split())
+    return ""
+
+
+def _removed(text: str) -> str:
+    """Return what stands for a body: the marks in it that a dialect is known by."""
+    return f"{REMOVED}\n" if text.strip() else text
+
+
+def _recoded(body: str, encoding: str, content_type: str, change: Callable[[str], str]) -> str:
+    """Return the body of a part: decoded, changed and encoded again."""
+    data = _bytes(body)
+    tail = body[len(body.rstrip("\n")) :]
+    if encoding == "base64":
+        letters = re.sub(rb"[^A-Za-z0-9+/]", b"", data)
+        letters = letters[: len(letters) - (len(letters) % 4 == 1)]
+        data = base64.encodebytes(_changed(base64.b64decode(letters + b"=" * (-len(letters) % 4)), content_type, change))
+    elif encoding == "quoted-printable":
+        data = quopri.encodestring(_changed(quopri.decodestring(data), content_type, change))
+    else:
+        return _changed(data, content_type, change).decode("utf-8", "surrogateescape")
+    return data.decode("ascii").rstrip("\n") + tail
+
+
+def _changed(data: bytes, content_type: str, change: Callable[[str], str]) -> bytes:
+    """Return *data*, read in its charset or else as UTF-8, changed; bytes that are neither stay as they are."""
+    declared = _CHARSET.search(content_type)
+    try:
+        codec = codecs.lookup(declared[1] if declared else "utf-8").name
+        if codec in ("punycode", "idna"):  # of domain names, and quadratic
+            codec = "utf-8"
+        return change(data.decode(codec).replace("\r\n", "\n")).encode(codec)
+    except (UnicodeError, LookupError, ValueError):
+        return _bytes(change(data.decode("utf-8", "surrogateescape").replace("\r\n", "\n")))
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")

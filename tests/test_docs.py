@@ -57,7 +57,7 @@ def test_readme_commands_exist() -> None:
     commands = re.findall(
         r"^bounceclass (\w+) ", "".join(re.findall(r"```sh\n(.*?)```", README, re.DOTALL)), re.MULTILINE
     )
-    assert sorted(set(commands)) == ["classify", "explain", "rules"]
+    assert sorted(set(commands)) == ["anonymise", "classify", "explain", "rules"]
     for line in commands:
         done = subprocess.run(
             [sys.executable, "-m", "bounceclass", line, "--help"], capture_output=True, text=True, check=False

@@ -39,12 +39,12 @@ _BOUNDARY = re.compile(r"boundary\s{0,9}=\s{0,9}(?:\"([^\"\n]{1,200})\"|([^\s\";
 _CHARSET = re.compile(r"charset\s{0,9}=\s{0,9}[\"']?([^\s\"';]{1,40})", re.I)
 _FILE = re.compile(r"((?:file)?name\*?\d{0,2}\*?\s{0,9}=\s{0,9})(?:\"[^\"]{0,999}\"|[^\s\";]{1,999})", re.I)
 # A display name before an address, and a comment (RFC 5322 3.4); possessive, so that time stays linear
-_DISPLAY = re.compile(r"(?:^|(?<=[,;>]))[ \t\n]{0,9}+(\"[^\"\n]*+\"|[^<>,;\"]*+)(?=\s{0,9}<)")
-_COMMENT = re.compile(r"(?<=\()([^()\n]{1,200})(?=\))")
+_DISPLAY = re.compile(r"(?:^|(?<=[,;>]))[ \t\n]{0,9}+(?:\"[^\"\n]*+\"|[^<>,;\"]*+)(?=\s{0,9}<)")
+_COMMENT = re.compile(r"(?<=\()[^()\n]{1,200}(?=\))")
 _MESSAGE_ID = re.compile(r"([^\s<>@]{1,250})@([^\s<>@]{1,255})")
 # Fields that a notice quotes in its text, and how Outlook shows who was written to
-_QUOTED = re.compile(r"^([> \t]{0,9}(subject|thread-topic|from|to|cc|sender): ?)(\S[^\n]{0,998})$", re.I | re.M)
-_JSON_SUBJECT = re.compile(r"(\"subject\\{0,3}\"\s{0,9}:\s{0,9}\\{0,3}\")([^\"\n\\]{1,998})", re.I)
+_FIELD_IN_TEXT = re.compile(r"^([> \t]{0,9}(subject|thread-topic|from|to|cc|sender):[ \t]{0,9})(\S[^\n]{0,998})$", re.I | re.M)
+_SUBJECT_IN_JSON = re.compile(r"(\"(subject)\\{0,3}\"\s{0,9}:\s{0,9}\\{0,3}\")([^\"\n\\]{1,998})", re.I)
 _MAILTO = re.compile(r"^([^\n<@:]{2,80})(?=<mailto:)", re.M)
 _ENCODED_WORDS = re.compile(r"=\?[\w*-]{1,40}\?[BbQq]\?[^?\s]{0,400}\?=(?:\s{1,9}=\?[\w*-]{1,40}\?[BbQq]\?[^?\s]{0,400}\?=){0,99}")
 _PREFIXED = re.compile(r"([^:\n]{1,50}:\s{0,3})(.+)", re.S)
@@ -180,7 +180,7 @@ class _Rewriter:
 
     def _change(self, content_type: str, disposition: str) -> Callable[[str], str]:
         """Return what a part of this type is rewritten by."""
-        kind = content_type.partition(";")[0].strip().lower()
+        kind = re.split(r"[\s;]", content_type.lower(), maxsplit=1)[0]
         if kind in mime.RETURNED_HEADER:
             return self.returned
         if kind in mime.MACHINE_READABLE:
@@ -213,8 +213,12 @@ class _Rewriter:
         """Return running text; the fields in it are the returned message's."""
         for found in _MAILTO.finditer(text):
             self.names.name(found[1])
-        text = _QUOTED.sub(lambda found: found[1] + self._value(found[2].lower(), found[3], returned=True), text)
-        text = _JSON_SUBJECT.sub(lambda found: found[1] + self.names.subject(found[2]), text)
+        return _apart(_FIELD_IN_TEXT, text, self._quoted, lambda rest: _apart(_SUBJECT_IN_JSON, rest, self._quoted, self._said))
+
+    def _quoted(self, found: re.Match[str]) -> str:
+        return found[1] + self._value(found[2].lower(), found[3], returned=True)
+
+    def _said(self, text: str) -> str:
         return self.names.text(_ENCODED_WORDS.sub(REMOVED, text))
 
     def returned(self, text: str) -> str:
@@ -245,7 +249,7 @@ class _Rewriter:
 
     def _field(self, name: str, value: str, *, returned: bool, machine: bool) -> str:
         """Return a value, RFC 2047 words decoded before and encoded after."""
-        if "=?" not in value:
+        if machine or "=?" not in value:
             return self._value(name, value, returned=returned, machine=machine) if value else value
         try:
             plain = str(make_header(decode_header(" ".join(value.split())[: mime.MAX_FIELD])))
@@ -292,9 +296,20 @@ class _Rewriter:
     def _people(self, value: str) -> str:
         if "@" not in value and "<" not in value:
             return self.names.name(value)
-        for pattern in (_DISPLAY, _COMMENT):
-            value = pattern.sub(lambda found: found[0].replace(found[1], self.names.name(found[1])), value)
-        return self.names.text(value)
+        return _apart(_DISPLAY, value, self._name, lambda rest: _apart(_COMMENT, rest, self._name, self.names.text))
+
+    def _name(self, found: re.Match[str]) -> str:
+        return self.names.name(found[0])
+
+
+def _apart(pattern: re.Pattern[str], text: str, inside: Callable[[re.Match[str]], str], outside: Callable[[str], str]) -> str:
+    """Return *text*, what *pattern* finds changed by one function and what stands between by the other."""
+    done: list[str] = []
+    at = 0
+    for found in pattern.finditer(text):
+        done += [outside(text[at : found.start()]), inside(found)]
+        at = found.end()
+    return "".join([*done, outside(text[at:])])
 
 
 def _of(head: list[str], name: str) -> str:

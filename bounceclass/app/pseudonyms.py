@@ -119,7 +119,9 @@ class Pseudonyms:
             return self._words[low]
         if low.replace(".", "").isdigit():
             return self._ip(token)
-        if low not in _vocabulary() and (rulebook.blanked(low) == "~" or ("domain{}.example", _registered(low)) in self._made):
+        if low in _vocabulary() or low.startswith(_codes()):
+            return token
+        if rulebook.blanked(low) == "~" or ("domain{}.example", _registered(low)) in self._made:
             return self.host(token)
         return ".".join(map(self._word, token.split(".")))
 
@@ -209,6 +211,8 @@ class Pseudonyms:
     def subject(self, subject: str) -> str:
         """Return the stand-in of a returned message's subject."""
         words = subject.lower().split()
+        if len(words) == 1 and "@" in subject:
+            return self.text(subject)
         new = self._stand_in("Subject{}", " ".join(words))
         if not _vocabulary().issuperset(words) and len(self._subjects) < MAX_SUBJECTS and " ".join(words) not in self._subjects:
             self._subjects[" ".join(words)] = new
@@ -234,6 +238,12 @@ def _vocabulary() -> frozenset[str]:
     """Return every word of the rule data: none of them tells a person."""
     texts = [phrase.lower() for rule in rulebook.load().rules for phrase in rule.phrases] + [*marks()]
     return frozenset(word for text in texts for form in (r"[\w.-]+", _PIECE) for word in re.findall(form, text))
+
+
+@cache
+def _codes() -> tuple[str, ...]:
+    """Return the beginnings of error names that look like hosts: "RESOLVER.ADR."."""
+    return tuple(mark for mark in marks() if re.fullmatch(r"[\w.-]+\.", mark))
 
 
 @cache

@@ -43,22 +43,27 @@ _DISPLAY = re.compile(r"(?:^|(?<=[,;>]))[ \t\n]{0,9}+(?:\"[^\"\n]*+\"|[^<>,;\"]*
 _COMMENT = re.compile(r"(?<=\()[^()\n]{1,200}(?=\))")
 _MESSAGE_ID = re.compile(r"([^\s<>@]{1,250})@([^\s<>@]{1,255})")
 # Fields that a notice quotes in its text, and how Outlook shows who was written to
-_FIELD_IN_TEXT = re.compile(r"^([> \t]{0,9}(subject|thread-topic|from|to|cc|sender):[ \t]{0,9})(\S[^\n]{0,998})$", re.I | re.M)
+_FIELD_IN_TEXT = re.compile(
+    r"^([> \t]{0,9}(subject|thread-topic|from|to|cc|sender):[ \t]{0,9})(\S[^\n]{0,998})$", re.I | re.M
+)
 _SUBJECT_IN_JSON = re.compile(r"(\"(subject)\\{0,3}\"\s{0,9}:\s{0,9}\\{0,3}\")([^\"\n\\]{1,998})", re.I)
 _MAILTO = re.compile(r"^([^\n<@:]{2,80})(?=<mailto:)", re.M)
-_ENCODED_WORDS = re.compile(r"=\?[\w*-]{1,40}\?[BbQq]\?[^?\s]{0,400}\?=(?:\s{1,9}=\?[\w*-]{1,40}\?[BbQq]\?[^?\s]{0,400}\?=){0,99}")
+_ENCODED_WORDS = re.compile(
+    r"=\?[\w*-]{1,40}\?[BbQq]\?[^?\s]{0,400}\?=(?:\s{1,9}=\?[\w*-]{1,40}\?[BbQq]\?[^?\s]{0,400}\?=){0,99}"
+)
 _PREFIXED = re.compile(r"([^:\n]{1,50}:\s{0,3})(.+)", re.S)
 
-_PEOPLE = frozenset(
-    "from to cc bcc sender reply-to errors-to return-path delivered-to x-original-to envelope-to x-envelope-to x-envelope-from"
-    " x-failed-recipients disposition-notification-to return-receipt-to resent-from resent-to resent-sender apparently-to"
-    " x-display-name x-hmxmroriginalrecipient mail-followup-to x-rcpt-to list-id list-post x-beenthere x-loop".split()
+# Fields by what their values are; of any other only the name is kept
+_PEOPLE = re.compile(
+    r"(?:resent-|x-)?(?:from|to|b?cc|sender|reply-to|errors-to|return-path|delivered-to|original-to|apparently-to|rcpt-to"
+    r"|failed-recipients|display-name|hmxmroriginalrecipient|beenthere|loop|envelope-(?:to|from))"
+    r"|list-(?:id|post)|return-receipt-to|disposition-notification-to"
 )
-_MESSAGE_IDS = frozenset("message-id in-reply-to references content-id resent-message-id original-message-id".split())
-_RECIPIENTS = frozenset("original-recipient final-recipient x-actual-recipient original-rcpt-to".split())
-_KEPT = frozenset(
-    "date received mime-version content-transfer-encoding content-description content-language auto-submitted precedence"
-    " x-auto-response-suppress x-mailer user-agent list-unsubscribe importance priority x-priority diagnostic-code".split()
+_MESSAGE_IDS = re.compile(r"(?:resent-|original-)?message-id|in-reply-to|references|content-id")
+_RECIPIENT = re.compile(r"(?:original|final|x-actual)-recipient|original-rcpt-to")
+_TEXT = re.compile(
+    r"date|received|mime-version|content-(?:transfer-encoding|description|language)|auto-submitted|precedence|importance"
+    r"|(?:x-)?priority|x-auto-response-suppress|x-mailer|user-agent|list-unsubscribe|diagnostic-code"
 )
 
 
@@ -87,7 +92,11 @@ def anonymise(raw: bytes) -> Anonymised:
 
 def _anonymised(raw: bytes, before: Report, *, keep_title: bool = False) -> Anonymised:
     end = next((one for one in (b"\r\r\n", b"\r\n", b"\n", b"\r") if one in raw), b"\n")
-    text = re.sub(rb"\r\r\n|\r\n|\r", b"\n", raw).removeprefix(b"\xef\xbb\xbf").lstrip().decode("utf-8", "surrogateescape")
+    text = (
+        re.sub(rb"\r\r\n|\r\n|\r", b"\n", raw).removeprefix(b"\xef\xbb\xbf").lstrip().decode("utf-8", "surrogateescape")
+    )
+    if not re.match(rf">?From |{_FIELD.pattern}", text):
+        text = "\n" + text  # no header
     names = Pseudonyms()
     _Rewriter(names).message(text)
     recipients = [names.text(failure.recipient) if failure.recipient else None for failure in before.failures]
@@ -98,7 +107,7 @@ def _anonymised(raw: bytes, before: Report, *, keep_title: bool = False) -> Anon
 
 def _differences(old: Report, new: Report, recipients: list[str | None]) -> Iterator[str]:
     """Yield what *new* says otherwise than *old*, whose recipients should have become *recipients*."""
-    pairs = [("kind", old.kind, new.kind), ("dialect", old.dialect, new.dialect)]
+    pairs: list[tuple[str, object, object]] = [("kind", old.kind, new.kind), ("dialect", old.dialect, new.dialect)]
     pairs.append(("failures", len(old.failures), len(new.failures)))
     for number, (one, other, recipient) in enumerate(zip(old.failures, new.failures, recipients, strict=False), 1):
         pairs.append((f"failure {number}: recipient", recipient, other.recipient))
@@ -106,18 +115,6 @@ def _differences(old: Report, new: Report, recipients: list[str | None]) -> Iter
     for what, before, after in pairs:
         if before != after:
             yield f"{what}: was {before}, is {after}"
-
-
-class _Part:
-    """The lines of a part, before they are rewritten."""
-
-    def __init__(self, *, headed: bool = True, dropped: bool = False) -> None:
-        self.head: list[str] = []
-        self.body: list[str] = []
-        self.in_head = headed
-        self.gap = False
-        """An empty line ended the header."""
-        self.dropped = dropped
 
 
 class _Rewriter:
@@ -133,21 +130,20 @@ class _Rewriter:
     def message(self, text: str) -> str:
         """Return the whole message; a line that is a boundary declared before begins another part."""
         done: list[str] = []
-        part = _Part(headed=bool(_FIELD.match(text) or re.match(r">?From ", text)))
+        part: list[str] = []
+        in_head, after_last = True, False
         for line in text.split("\n"):
             if line.startswith("--") and (mark := self._mark(line)):
-                done += [*self._part(part), mark]
-                part = _Part(headed=not mark.endswith("=--"), dropped=mark.endswith("=--"))
-            elif not part.in_head:
-                part.body.append(line)
-            elif line:
-                part.head.append(line)
-            else:
-                part.in_head, part.gap = False, True
-                self._declared(_of(part.head, "content-type"))
-        return "\n".join([*done, *self._part(part)])
+                done += [*self._part(part, after_last=after_last), mark]
+                part, in_head, after_last = [], True, mark.endswith("_=--")
+                continue
+            part.append(line)
+            if in_head and not line:
+                in_head = False
+                self._declare(_value_of("content-type", "\n".join(part)))
+        return "\n".join([*done, *self._part(part, after_last=after_last)])
 
-    def _declared(self, content_type: str) -> None:
+    def _declare(self, content_type: str) -> None:
         if content_type.lower().startswith("multipart/") and (found := _BOUNDARY.search(content_type)):
             self._boundary(found)
 
@@ -164,19 +160,19 @@ class _Rewriter:
         new = self.boundaries.get(line.removesuffix("--"))
         return f"--{new}--" if new else None
 
-    # -- parts
-
-    def _part(self, part: _Part) -> list[str]:
-        """Return the lines of a part rewritten."""
-        head = "\n".join(part.head)
-        content_type, encoding = _of(part.head, "content-type"), _of(part.head, "content-transfer-encoding")
-        change = _removed if part.dropped else self._change(content_type, _of(part.head, "content-disposition"))
-        lines = [self.header(head)] if part.head else []
-        if part.gap:
-            lines.append("")
-        if part.body:
-            lines.append(_recoded("\n".join(part.body), encoding.lower(), content_type, change))
-        return lines
+    def _part(self, lines: list[str], *, after_last: bool) -> list[str]:
+        """Return the lines of a part rewritten; after the last part of a multipart nothing is read."""
+        if after_last or not lines:
+            return [_removed("\n".join(lines))] if lines else []
+        end = lines.index("") if "" in lines else len(lines)
+        head, body = "\n".join(lines[:end]), "\n".join(lines[end + 1 :])
+        content_type, encoding, disposition = (
+            _value_of(f"content-{name}", head) for name in ("type", "transfer-encoding", "disposition")
+        )
+        done = [self.header(head)] if head else []
+        if end < len(lines):
+            done += ["", _recoded(body, encoding.lower(), content_type, self._change(content_type, disposition))]
+        return done
 
     def _change(self, content_type: str, disposition: str) -> Callable[[str], str]:
         """Return what a part of this type is rewritten by."""
@@ -213,7 +209,9 @@ class _Rewriter:
         """Return running text; the fields in it are the returned message's."""
         for found in _MAILTO.finditer(text):
             self.names.name(found[1])
-        return _apart(_FIELD_IN_TEXT, text, self._quoted, lambda rest: _apart(_SUBJECT_IN_JSON, rest, self._quoted, self._said))
+        return _apart(
+            _FIELD_IN_TEXT, text, self._quoted, lambda rest: _apart(_SUBJECT_IN_JSON, rest, self._quoted, self._said)
+        )
 
     def _quoted(self, found: re.Match[str]) -> str:
         return found[1] + self._value(found[2].lower(), found[3], returned=True)
@@ -251,29 +249,28 @@ class _Rewriter:
         """Return a value, RFC 2047 words decoded before and encoded after."""
         if machine or "=?" not in value:
             return self._value(name, value, returned=returned, machine=machine) if value else value
-        try:
-            plain = str(make_header(decode_header(" ".join(value.split())[: mime.MAX_FIELD])))
-        except (UnicodeError, LookupError, ValueError, binascii.Error):
-            return REMOVED
-        new = self._value(name, plain, returned=returned, machine=machine)
-        return new if new.isascii() else Header(new.encode("utf-8", "replace").decode(), "utf-8", maxlinelen=70).encode()
+        plain = _ENCODED_WORDS.sub(_decoded, " ".join(value.split())[: mime.MAX_FIELD])
+        new = self._value(name, " ".join(plain.split()), returned=returned)
+        return (
+            new if new.isascii() else Header(new.encode("utf-8", "replace").decode(), "utf-8", maxlinelen=70).encode()
+        )
 
     def _value(self, name: str, value: str, *, returned: bool = False, machine: bool = False) -> str:
         if name in ("subject", "thread-topic"):
             return self.names.subject(value) if returned else self._title(value)
-        if name in _RECIPIENTS and (address := fields.address(value)):
+        if _RECIPIENT.fullmatch(name) and (address := fields.address(value)):
             kind, semicolon, _ = value.partition(";")
             return f"{kind};{self.names.text(address)}" if semicolon else self.names.text(address)
-        if name in _MESSAGE_IDS:
+        if _MESSAGE_IDS.fullmatch(name):
             return _MESSAGE_ID.sub(self._message_id, value)
-        if name in _PEOPLE:
+        if _PEOPLE.fullmatch(name):
             return self._people(value)
         if name in ("content-type", "content-disposition"):
             value = _BOUNDARY.sub(lambda found: f'boundary="{self._boundary(found)}"', value)
             return "text/plain" if returned else _FILE.sub(r'\1"file"', value)
         if name.endswith("id"):
             return self.names.identifier(value)
-        if machine or name in _KEPT or any(mark.lstrip().startswith(f"{name}:") for mark in marks()):
+        if machine or _TEXT.fullmatch(name) or any(mark.lstrip().startswith(f"{name}:") for mark in marks()):
             return "7bit" if returned and name == "content-transfer-encoding" else self.words(value)
         return REMOVED
 
@@ -302,7 +299,9 @@ class _Rewriter:
         return self.names.name(found[0])
 
 
-def _apart(pattern: re.Pattern[str], text: str, inside: Callable[[re.Match[str]], str], outside: Callable[[str], str]) -> str:
+def _apart(
+    pattern: re.Pattern[str], text: str, inside: Callable[[re.Match[str]], str], outside: Callable[[str], str]
+) -> str:
     """Return *text*, what *pattern* finds changed by one function and what stands between by the other."""
     done: list[str] = []
     at = 0
@@ -312,17 +311,21 @@ def _apart(pattern: re.Pattern[str], text: str, inside: Callable[[re.Match[str]]
     return "".join([*done, outside(text[at:])])
 
 
-def _of(head: list[str], name: str) -> str:
-    """Return the value of a field of *head*, unfolded, or an empty string."""
-    for index, line in enumerate(head):
-        if line[: len(name)].lower() == name and line[len(name) :].lstrip(" \t").startswith(":"):
-            end = next((i for i in range(index + 1, len(head)) if head[i][:1] not in (" ", "\t")), len(head))
-            return " ".join(" ".join([line.partition(":")[2], *head[index + 1 : end]]).split())
-    return ""
+def _value_of(name: str, head: str) -> str:
+    """Return the value of a field, unfolded, or an empty string."""
+    found = re.search(rf"^{name}[ \t]{{0,20}}:((?:[^\n]|\n[ \t])*)", head, re.I | re.M)
+    return " ".join(found[1].split()) if found else ""
+
+
+def _decoded(words: re.Match[str]) -> str:
+    try:
+        return str(make_header(decode_header(words[0])))
+    except (UnicodeError, LookupError, ValueError, binascii.Error):
+        return REMOVED
 
 
 def _removed(text: str) -> str:
-    """Return what stands for a body: the marks in it that a dialect is known by."""
+    """Return what stands for a body that was left out."""
     return f"{REMOVED}\n" if text.strip() else text
 
 
@@ -333,7 +336,9 @@ def _recoded(body: str, encoding: str, content_type: str, change: Callable[[str]
     if encoding == "base64":
         letters = re.sub(rb"[^A-Za-z0-9+/]", b"", data)
         letters = letters[: len(letters) - (len(letters) % 4 == 1)]
-        data = base64.encodebytes(_changed(base64.b64decode(letters + b"=" * (-len(letters) % 4)), content_type, change))
+        data = base64.encodebytes(
+            _changed(base64.b64decode(letters + b"=" * (-len(letters) % 4)), content_type, change)
+        )
     elif encoding == "quoted-printable":
         data = quopri.encodestring(_changed(quopri.decodestring(data), content_type, change))
     else:

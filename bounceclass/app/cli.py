@@ -1,4 +1,4 @@
-"""The command line: ``bounceclass classify``, ``explain``, ``rules`` and ``schema``.
+"""The command line: ``bounceclass classify``, ``explain``, ``anonymise``, ``fixture``, ``rules`` and ``schema``.
 
 Exit codes: 0 done, 1 some input could not be read or judged, 2 usage; 130 after Ctrl-C
 and 141 when the reader of a pipe has gone, as a shell has them for any program.
@@ -17,6 +17,7 @@ import msgspec
 import bounceclass
 from bounceclass import advice, wire
 from bounceclass.app import outputs, show, sources
+from bounceclass.app.fixture import anonymise, fixture
 from bounceclass.app.rules import own_rules, rules
 
 if TYPE_CHECKING:
@@ -197,7 +198,8 @@ def schema() -> None:
     click.echo(msgspec.json.format(msgspec.json.encode(wire.json_schema())))
 
 
-cli.add_command(rules)
+for command in (anonymise, fixture, rules):
+    cli.add_command(command)
 
 
 def main() -> None:

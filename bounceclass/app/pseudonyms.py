@@ -35,7 +35,9 @@ _PIECE = re.compile(r"[^\W_]+")
 _HOST = re.compile(r"(?:\bdns;|\b(?:helo|ehlo)[ =]|^from )[ \t]{0,9}\[?(\w[\w.-]{1,254})", re.I)
 _QUEUED = re.compile(r"\b(?:id|queued as)[ \t\n:=]{1,9}(?=[\w-]*\d)([\w-]{6,64})(?![\w.])", re.I)
 # Long words of letters and digits that no one chose; not times, charsets and error numbers
-_OPAQUE = re.compile(r"(?=(?:\D*\d){3})(?=(?:[^A-Za-z]*[A-Za-z]){2}|\d{12})(?!\d{4}-\d\d-\d\dT|iso-|windows-|0x)[\w-]{12,}", re.I)
+_OPAQUE = re.compile(
+    r"(?=(?:\D*\d){3})(?=(?:[^A-Za-z]*[A-Za-z]){2}|\d{12})(?!\d{4}-\d\d-\d\dT|iso-|windows-|0x)[\w-]{12,}", re.I
+)
 # Local parts that only mail systems and their offices have
 _ROLE = re.compile(
     r"mail(?:er)?[-_]?daemon|post_?master|abuse|(?:no|do-?not)[-_]?reply|root|nobody|m?daemon|feedback(?:loop)?|complaints?|staff"
@@ -45,8 +47,11 @@ _ROLE = re.compile(
 # What stands before an address without a space: "to=fred@example.com", "'fred@example.com'"
 _LEAD = re.compile(r"(?:(?:to|from|rcpt|user|smtp|email)=)?['./=|]{0,9}", re.I)
 _X400 = re.compile(r"(/(?:o|ou|cn|s|g|i|q)=)[^/;,\n\"'<>]{1,200}", re.I)
-_SECOND_LEVEL = frozenset("ac ad co com edu go gob gov gr lg mil ne net nom or org".split())
-_PUBLIC = frozenset("localdomain w3.org ietf.org rfc-editor.org iana.org openspf.org aka.ms microsoft.com amazonaws.com".split())
+# Domains under which registrars sell others: "co.uk", "ne.jp"
+_SECOND_LEVEL = re.compile(r"(?:ac|ad|co|com|edu|gob?|gov|gr|lg|mil|net?|nom|org?)\.[a-z]{2}")
+_PUBLIC = frozenset(
+    ("localdomain", "w3.org", "ietf.org", "rfc-editor.org", "iana.org", "openspf.org", "aka.ms", "microsoft.com")
+)
 # A customer's name in a provider's host name, and an IP address
 _TENANT = re.compile(r"(.+)\.((?:mail\.protection\.outlook|onmicrosoft|mx\.microsoft)(?:\.com)?)", re.I)
 _FOUR = re.compile(r"\d{1,3}([-.])\d{1,3}\1\d{1,3}\1\d{1,3}")
@@ -170,7 +175,9 @@ class Pseudonyms:
         """Return the stand-in of a host, a domain or an address literal; providers' names are kept."""
         low = name.lower().rstrip(".")
         if low.startswith("["):
-            tag, colon, rest = low.strip("[]").rpartition(":") if low.startswith("[ipv6:") else ("", "", low.strip("[]"))
+            tag, colon, rest = (
+                low.strip("[]").rpartition(":") if low.startswith("[ipv6:") else ("", "", low.strip("[]"))
+            )
             return f"[{tag}{colon}{self._ip(rest)}]"
         if low in ("", "localhost") or low.replace(".", "").isdigit():
             return self._ip(name)
@@ -179,7 +186,7 @@ class Pseudonyms:
                 return f"{self._stand_in('tenant{}', found[1])}.{found[2]}"
             return _FOUR.sub(r"192\g<1>0\g<1>2\g<1>1", name)
         if "." not in low:
-            new = self._stand_in("host-{}", low)
+            new = self._stand_in("host{}", low)
             self._learn(low, new)
             return new
         base = _registered(low)
@@ -214,7 +221,11 @@ class Pseudonyms:
         if len(words) == 1 and "@" in subject:
             return self.text(subject)
         new = self._stand_in("Subject{}", " ".join(words))
-        if not _vocabulary().issuperset(words) and len(self._subjects) < MAX_SUBJECTS and " ".join(words) not in self._subjects:
+        if (
+            not _vocabulary().issuperset(words)
+            and len(self._subjects) < MAX_SUBJECTS
+            and " ".join(words) not in self._subjects
+        ):
             self._subjects[" ".join(words)] = new
             longest = sorted(self._subjects, key=len, reverse=True)
             spaced = "|".join(r"\s{1,9}".join(map(re.escape, one.split())) for one in longest)
@@ -264,5 +275,4 @@ def _is_kept(name: str) -> bool:
 def _registered(name: str) -> str:
     """Return the domain that *name* stands under, as far as its form tells."""
     labels = name.split(".")
-    size = 3 if len(labels) > 2 and len(labels[-1]) == 2 and labels[-2] in _SECOND_LEVEL else 2
-    return ".".join(labels[-size:])
+    return ".".join(labels[-3 if _SECOND_LEVEL.fullmatch(".".join(labels[-2:])) else -2 :])

@@ -36,12 +36,11 @@ COMPARED = ("reason", "severity", "scope", "suppress", "status", "reply_code", "
 _FIELD = re.compile(r"([!-9;-~]{1,200})([ \t]{0,20}):")
 _FOLD = re.compile(r"\n(?![ \t])")
 _BOUNDARY = re.compile(r"boundary\s{0,9}=\s{0,9}(?:\"([^\"\n]{1,200})\"|([^\s\";]{1,200}))", re.I)
-_CHARSET = re.compile(r"charset\s{0,9}=\s{0,9}[\"']?([^\s\"';]{1,40})", re.I)
-_FILE = re.compile(r"((?:file)?name\*?\d{0,2}\*?\s{0,9}=\s{0,9})(?:\"[^\"]{0,999}\"|[^\s\";]{1,999})", re.I)
+_PARAMETER = re.compile(r"\b(charset|report-type)\s{0,9}=\s{0,9}[\"']?([\w.:+-]{1,60})", re.I)
 # A display name before an address, and a comment (RFC 5322 3.4); possessive, so that time stays linear
 _DISPLAY = re.compile(r"(?:^|(?<=[,;>]))[ \t\n]{0,9}+(?:\"[^\"\n]*+\"|[^<>,;\"]*+)(?=\s{0,9}<)")
 _COMMENT = re.compile(r"(?<=\()[^()\n]{1,200}(?=\))")
-_MESSAGE_ID = re.compile(r"([^\s<>@]{1,250})@([^\s<>@]{1,255})")
+_MESSAGE_ID = re.compile(r"[^\s<>]{1,998}")
 # Fields that a notice quotes in its text, and how Outlook shows who was written to
 _FIELD_IN_TEXT = re.compile(
     r"^([> \t]{0,9}(subject|thread-topic|from|to|cc|sender):[ \t]{0,9})(\S[^\n]{0,998})$", re.I | re.M
@@ -176,7 +175,7 @@ class _Rewriter:
 
     def _change(self, content_type: str, disposition: str) -> Callable[[str], str]:
         """Return what a part of this type is rewritten by."""
-        kind = re.split(r"[\s;]", content_type.lower(), maxsplit=1)[0]
+        kind = _type(content_type).lower()
         if kind in mime.RETURNED_HEADER:
             return self.returned
         if kind in mime.MACHINE_READABLE:
@@ -266,8 +265,7 @@ class _Rewriter:
         if _PEOPLE.fullmatch(name):
             return self._people(value)
         if name in ("content-type", "content-disposition"):
-            value = _BOUNDARY.sub(lambda found: f'boundary="{self._boundary(found)}"', value)
-            return "text/plain" if returned else _FILE.sub(r'\1"file"', value)
+            return "text/plain" if returned else self._content(value)
         if name.endswith("id"):
             return self.names.identifier(value)
         if machine or _TEXT.fullmatch(name) or any(mark.lstrip().startswith(f"{name}:") for mark in marks()):
@@ -281,14 +279,22 @@ class _Rewriter:
         """
         found = _PREFIXED.fullmatch(subject) if self.guess_title else None
         if found and not origin.tells(found[2]):
-            return found[1] + self.names.subject(found[2])
+            return self.names.text(found[1]) + self.names.subject(found[2])
         return self.words(subject)
+
+    def _content(self, value: str) -> str:
+        """Return a Content-Type or Content-Disposition with the parameters that parts are read by."""
+        found = _BOUNDARY.search(value)
+        boundary = f'; boundary="{self._boundary(found)}"' if found else ""
+        parameters = "".join(f'; {one[1]}="{one[2]}"' for one in _PARAMETER.finditer(value))
+        return f"{_type(value)}{parameters}{boundary}"
 
     def _message_id(self, found: re.Match[str]) -> str:
         """Return the stand-in of a Message-ID; the beginning that tells its writer is kept."""
         begins = (mark.removeprefix("message-id: <") for mark in marks() if mark.startswith("message-id: <"))
-        kept = next((begin for begin in begins if found[1].lower().startswith(begin)), "")
-        return f"{found[1][: len(kept)]}{self.names.identifier(found[1])}@{self.names.host(found[2])}"
+        kept = next((begin for begin in begins if found[0].lower().startswith(begin)), "")
+        local, at, host = found[0].rpartition("@") if "@" in found[0] else (found[0], "", "")
+        return f"{found[0][: len(kept)]}{self.names.identifier(local)}{at}{self.names.host(host)}"
 
     def _people(self, value: str) -> str:
         if "@" not in value and "<" not in value:
@@ -315,6 +321,11 @@ def _value_of(name: str, head: str) -> str:
     """Return the value of a field, unfolded, or an empty string."""
     found = re.search(rf"^{name}[ \t]{{0,20}}:((?:[^\n]|\n[ \t])*)", head, re.I | re.M)
     return " ".join(found[1].split()) if found else ""
+
+
+def _type(value: str) -> str:
+    """Return the media type of a Content-Type, without its parameters."""
+    return re.split(r"[\s;]", value, maxsplit=1)[0]
 
 
 def _decoded(words: re.Match[str]) -> str:
@@ -348,9 +359,9 @@ def _recoded(body: str, encoding: str, content_type: str, change: Callable[[str]
 
 def _changed(data: bytes, content_type: str, change: Callable[[str], str]) -> bytes:
     """Return *data*, read in its charset or else as UTF-8, changed; bytes that are neither stay as they are."""
-    declared = _CHARSET.search(content_type)
+    declared = (one[2] for one in _PARAMETER.finditer(content_type) if one[1].lower() == "charset")
     try:
-        codec = codecs.lookup(declared[1] if declared else "utf-8").name
+        codec = codecs.lookup(next(declared, "utf-8")).name
         if codec in ("punycode", "idna"):  # of domain names, and quadratic
             codec = "utf-8"
         return change(data.decode(codec).replace("\r\n", "\n")).encode(codec)

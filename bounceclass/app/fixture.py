@@ -23,7 +23,18 @@ __all__ = ["anonymise", "fixture"]
 
 TO_REVIEW = "TO REVIEW"
 """How the ``about`` of an expectation begins that nobody has read; the test suite refuses it."""
-KEYS = ("recipient", "severity", "reason", "scope", "suppress", "reply_code", "status", "command", "provider", "confidence")
+KEYS = (
+    "recipient",
+    "severity",
+    "reason",
+    "scope",
+    "suppress",
+    "reply_code",
+    "status",
+    "command",
+    "provider",
+    "confidence",
+)
 """What an expectation says of each failure."""
 
 _NAME = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
@@ -87,7 +98,9 @@ def fixture() -> None:
 )
 @message
 @click.option("--dialect", required=True, metavar="NAME", help="Who wrote it, as in postfix: its folder.")
-@click.option("--name", metavar="CASE", help="What the case shows, as in mailbox-full; the name of the file unless given.")
+@click.option(
+    "--name", metavar="CASE", help="What the case shows, as in mailbox-full; the name of the file unless given."
+)
 @click.option("--folder", type=click.Path(file_okay=False, path_type=Path), default=FIXTURES, show_default=True)
 @click.pass_context
 def add(ctx: click.Context, file: IO[bytes], dialect: str, name: str | None, folder: Path) -> None:
@@ -105,6 +118,8 @@ def add(ctx: click.Context, file: IO[bytes], dialect: str, name: str | None, fol
             raise click.ClickException(f"{path} exists: choose another --name.")
     done = _read(file)
     report = bounceclass.classify(done.message).to_dict()
+    if report["dialect"] not in (None, dialect):
+        click.echo(f"The rules take it for a message of {report['dialect']}, not {dialect}.", err=True)
     paths[0].parent.mkdir(parents=True, exist_ok=True)
     for path, content in zip(paths, (done.message, _expectation(report).encode()), strict=True):
         with path.open("xb") as out:

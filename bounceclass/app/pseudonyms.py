@@ -50,7 +50,17 @@ _X400 = re.compile(r"(/(?:o|ou|cn|s|g|i|q)=)[^/;,\n\"'<>]{1,200}", re.I)
 # Domains under which registrars sell others: "co.uk", "ne.jp"
 _SECOND_LEVEL = re.compile(r"(?:ac|ad|co|com|edu|gob?|gov|gr|lg|mil|net?|nom|org?)\.[a-z]{2}")
 _PUBLIC = frozenset(
-    ("localdomain", "w3.org", "ietf.org", "rfc-editor.org", "iana.org", "openspf.org", "aka.ms", "microsoft.com")
+    (
+        "localdomain",
+        "w3.org",
+        "ietf.org",
+        "rfc-editor.org",
+        "iana.org",
+        "openspf.org",
+        "aka.ms",
+        "microsoft.com",
+        "amazonaws.com",
+    )
 )
 # A customer's name in a provider's host name, and an IP address
 _TENANT = re.compile(r"(.+)\.((?:mail\.protection\.outlook|onmicrosoft|mx\.microsoft)(?:\.com)?)", re.I)

@@ -22,7 +22,7 @@ from bounceclass import mime, rulebook
 from bounceclass.app.anonymise import anonymise
 from bounceclass.app.cli import cli
 from bounceclass.app.fixture import TO_REVIEW
-from bounceclass.app.pseudonyms import Pseudonyms
+from bounceclass.app.pseudonyms import Pseudonyms, marks
 
 ROOT = Path(__file__).parent.parent
 FIXTURES = sorted((ROOT / "fixtures").rglob("*.eml"))
@@ -92,7 +92,7 @@ def readable(raw: bytes) -> str:
     """What can be read in a message, decoded; without the names of fields and types."""
     mail = mime.parse(raw)
     texts = [raw.decode("utf-8", "replace"), mail.text, *(text for _, text in mail.machine)]
-    texts += [value for values in mail.headers.values() for value in values]
+    texts += [value for name, values in mail.headers.items() if name != "content-type" for value in values]
     for part in email.message_from_bytes(raw).walk():
         if isinstance(data := part.get_payload(decode=True), bytes):
             texts.append(data.decode("utf-8", "replace"))
@@ -109,7 +109,8 @@ def holds(text: str, word: str) -> bool:
 
 def leaks(raw: bytes) -> Iterator[str]:
     text, names, rules = readable(anonymise(raw).message), Pseudonyms(), rulebook.load()
-    words = {word for rule in rules.rules for phrase in rule.phrases for word in re.findall(r"\w+", phrase.lower())}
+    phrases = [phrase.lower() for rule in rules.rules for phrase in rule.phrases] + [*marks()]
+    words = {word for phrase in phrases for word in re.findall(r"\w+", phrase)}
     for local, domain in people(raw):
         if names.user(local) == local or STAND_IN.fullmatch(local):
             continue  # postmaster, mailer-daemon
@@ -162,7 +163,7 @@ def test_documentation_addresses_are_numbered(path: Path) -> None:
         ("host gmail-smtp-in.l.google.com said", "host gmail-smtp-in.l.google.com said"),
         ("ann@gmail.com", "user1@gmail.com"),
         ("shop-example.mail.protection.outlook.com", "tenant1.mail.protection.outlook.com"),
-        ("7.100.51.198.zen.spamhaus.org", "1.2.0.192.zen.spamhaus.org"),
+        ("7.100.51.198.zen.spamhaus.org", "192.0.2.1.zen.spamhaus.org"),
         ("https://check.spamhaus.org/query/ip/198.51.100.7", "https://check.spamhaus.org/query/ip/192.0.2.1"),
         ("see https://news.example.org/u/12?e=ann", "see https://host1.domain1.example/"),
         ("550 5.1.10 RESOLVER.ADR.RecipientNotFound", "550 5.1.10 RESOLVER.ADR.RecipientNotFound"),

@@ -7,10 +7,10 @@ every name in it, once to replace them wherever they stand.
 from __future__ import annotations
 
 import base64
-import binascii
 import codecs
 import quopri
 import re
+from email.errors import MessageError
 from email.header import Header, decode_header, make_header
 from typing import TYPE_CHECKING
 
@@ -170,7 +170,10 @@ class _Rewriter:
         )
         done = [self.header(head)] if head else []
         if end < len(lines):
-            done += ["", _recoded(body, encoding.lower(), content_type, self._change(content_type, disposition))]
+            done.append("")
+        if body:
+            change = self._change(content_type, disposition)
+            done.append(_recoded(body, encoding.lower(), content_type, change))
         return done
 
     def _change(self, content_type: str, disposition: str) -> Callable[[str], str]:
@@ -331,7 +334,7 @@ def _type(value: str) -> str:
 def _decoded(words: re.Match[str]) -> str:
     try:
         return str(make_header(decode_header(words[0])))
-    except (UnicodeError, LookupError, ValueError, binascii.Error):
+    except (LookupError, ValueError, MessageError):
         return REMOVED
 
 

@@ -30,7 +30,8 @@ _TOKEN = re.compile(
       | (?P<word>\w[\w-]{0,99})""",
     re.X,
 )
-_PIECE = re.compile(r"[^\W_]+")
+# A word, or what stands without a space beside it in another script
+_PIECE = re.compile(r"[0-9A-Za-z\u00c0-\u024f]+|[^\W_0-9A-Za-z\u00c0-\u024f]+")
 # Where running text says what a word is: a host (RFC 3464 2.1.2, Received), the id of a queue
 _HOST = re.compile(r"(?:\bdns;|\b(?:helo|ehlo)[ =]|^from )[ \t]{0,9}\[?(\w[\w.-]{1,254})", re.I)
 _QUEUED = re.compile(r"\b(?:id|queued as)[ \t\n:=]{1,9}(?=[\w-]*\d)([\w-]{6,64})(?![\w.])", re.I)
@@ -64,6 +65,7 @@ _PUBLIC = frozenset(
 )
 # A customer's name in a provider's host name, and an IP address
 _TENANT = re.compile(r"(.+)\.((?:mail\.protection\.outlook|onmicrosoft|mx\.microsoft)(?:\.com)?)", re.I)
+_QUAD = re.compile(r"(?<![\d.])\d{1,3}(?:\.\d{1,3}){3}(?!\.?\d)")
 _FOUR = re.compile(r"\d{1,3}([-.])\d{1,3}\1\d{1,3}\1\d{1,3}")
 
 
@@ -138,6 +140,7 @@ class Pseudonyms:
             return token
         if rulebook.blanked(low) == "~" or ("domain{}.example", _registered(low)) in self._made:
             return self.host(token)
+        token = _QUAD.sub(lambda found: self._ip(found[0]), token)
         return ".".join(map(self._word, token.split(".")))
 
     def _ip(self, token: str) -> str:
@@ -185,10 +188,9 @@ class Pseudonyms:
         """Return the stand-in of a host, a domain or an address literal; providers' names are kept."""
         low = name.lower().rstrip(".")
         if low.startswith("["):
-            tag, colon, rest = (
-                low.strip("[]").rpartition(":") if low.startswith("[ipv6:") else ("", "", low.strip("[]"))
-            )
-            return f"[{tag}{colon}{self._ip(rest)}]"
+            inner = low.strip("[]")
+            tag = "ipv6:" if inner.startswith("ipv6:") else ""
+            return f"[{tag}{self._ip(inner.removeprefix(tag))}]"
         if low in ("", "localhost") or low.replace(".", "").isdigit():
             return self._ip(name)
         if _is_kept(low):

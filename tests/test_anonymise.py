@@ -8,8 +8,9 @@ import ipaddress
 import re
 import time
 import tomllib
-from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from click.testing import CliRunner
@@ -23,6 +24,11 @@ from bounceclass.app.anonymise import anonymise
 from bounceclass.app.cli import cli
 from bounceclass.app.fixture import TO_REVIEW
 from bounceclass.app.pseudonyms import Pseudonyms, marks
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from bounceclass.app.anonymise import Anonymised
 
 ROOT = Path(__file__).parent.parent
 FIXTURES = sorted((ROOT / "fixtures").rglob("*.eml"))
@@ -38,6 +44,11 @@ PEOPLE = ("from", "to", "cc", "sender", "reply-to", "return-path", "delivered-to
 PLACEHOLDERS = {"example", "redacted"}
 
 
+@cache
+def anonymised(path: Path) -> Anonymised:
+    return anonymise(path.read_bytes())
+
+
 def corpus() -> list[Path]:
     if not CORPUS.is_dir():
         pytest.skip("there is no corpus of messages beside this checkout")
@@ -50,7 +61,7 @@ def corpus() -> list[Path]:
 @pytest.mark.parametrize("path", FIXTURES, ids=lambda path: f"{path.parent.name}/{path.stem}")
 def test_a_fixture_is_judged_as_before(path: Path) -> None:
     raw = path.read_bytes()
-    done = anonymise(raw)
+    done = anonymised(path)
     assert done.differences == ()
     before, after = bounceclass.classify(raw), bounceclass.classify(done.message)
     assert (before.kind, before.dialect, len(before.failures)) == (after.kind, after.dialect, len(after.failures))
@@ -63,17 +74,22 @@ def test_a_fixture_is_judged_as_before(path: Path) -> None:
 
 def test_a_message_of_the_corpus_is_judged_as_before() -> None:
     paths = corpus()
-    changed = [f"{path}: {line}" for path in paths for line in anonymise(path.read_bytes()).differences[:1]]
+    changed = [f"{path}: {line}" for path in paths for line in anonymised(path).differences[:1]]
     print("\n".join(changed))
     assert len(changed) <= len(paths) / 200
 
 
-def test_a_verdict_that_cannot_be_kept_is_told() -> None:
-    raw = b"From: MAILER-DAEMON@example.com\nSubject: failure notice\n\nfred: No matches to nameserver query\n"
-    raw += b"The address fred@example.com was unknown; see directory.yale.edu.\n"
-    done = anonymise(raw)
-    before, after = bounceclass.classify(raw), bounceclass.classify(done.message)
-    assert (before.kind != after.kind) == any(line.startswith("kind: ") for line in done.differences)
+def test_a_verdict_that_cannot_be_kept_is_told(tmp_path: Path) -> None:
+    """flufl.bounce knows this mailer by its host, which is nobody's provider."""
+    raw = b"From: MAILER-DAEMON@mr.its.yale.edu\nSubject: Returned mail - nameservice error report\nTo: ann@example.org\n\n"
+    raw += b"  --Message not delivered to the following:\n\n  fred    No matches to nameserver query\n\n  --Error Detail (x)\n"
+    path = tmp_path / "bounce.eml"
+    path.write_bytes(raw)
+    before, after = bounceclass.classify(raw), bounceclass.classify(anonymise(raw).message)
+    assert (before.kind, after.kind) == ("bounce", "none")
+    result = CliRunner().invoke(cli, ["anonymise", str(path)])
+    assert (result.exit_code, result.stdout_bytes) == (1, anonymise(raw).message)
+    assert result.stderr.splitlines()[0] == f"{path}: the verdict changed: kind: was bounce, is none"
 
 
 # --- nobody is named ---------------------------------------------------------------
@@ -107,8 +123,9 @@ def holds(text: str, word: str) -> bool:
     return bool(re.search(rf"(?<![\w.-]){re.escape(word)}(?![\w-]|\.\w)", text))
 
 
-def leaks(raw: bytes) -> Iterator[str]:
-    text, names, rules = readable(anonymise(raw).message), Pseudonyms(), rulebook.load()
+def leaks(path: Path) -> Iterator[str]:
+    raw, text = path.read_bytes(), readable(anonymised(path).message)
+    names, rules = Pseudonyms(), rulebook.load()
     phrases = [phrase.lower() for rule in rules.rules for phrase in rule.phrases] + [*marks()]
     words = {word for phrase in phrases for word in re.findall(r"\w+", phrase)}
     for local, domain in people(raw):
@@ -127,11 +144,11 @@ def leaks(raw: bytes) -> Iterator[str]:
 
 @pytest.mark.parametrize("path", FIXTURES, ids=lambda path: f"{path.parent.name}/{path.stem}")
 def test_nobody_is_named(path: Path) -> None:
-    assert list(leaks(path.read_bytes())) == []
+    assert list(leaks(path)) == []
 
 
 def test_nobody_of_the_corpus_is_named() -> None:
-    assert [f"{path}: {word}" for path in corpus() for word in leaks(path.read_bytes())] == []
+    assert [f"{path}: {word}" for path in corpus() for word in leaks(path)] == []
 
 
 @pytest.mark.parametrize("path", FIXTURES, ids=lambda path: f"{path.parent.name}/{path.stem}")
@@ -140,7 +157,7 @@ def test_documentation_addresses_are_numbered(path: Path) -> None:
     new = set(
         re.findall(
             r"(?<![\w.])(?:192\.0\.2|198\.51\.100|203\.0\.113)\.\d{1,3}(?![\w.])",
-            anonymise(path.read_bytes()).message.decode("latin-1"),
+            anonymised(path).message.decode("latin-1"),
         )
     )
     assert new <= {f"192.0.2.{number}" for number in range(1, len(set(IP.findall(raw))) + 2)}
@@ -284,10 +301,10 @@ def test_odd_encodings_never_raise(head: bytes) -> None:
     [b"a", b"a.", b"a@", b"a@b.", b"<", b"(", b'"', b",a ", b":", b"1:", b"1.", b"=?", b"/o=", b"id 1", b"--a\n", b"a: ", b" ", b"\n", b"\n ",
      b"=?utf-8?q?a?= ", b"Subject: a\n", b"From: a <", b"https://a", b"a-1b2c3d4e5f6-", b"\xff", b"\"subject\": \"", b"boundary=a;", b"-", b"_"],
 )  # fmt: skip
-@pytest.mark.parametrize("head", [b"From: ", b"From: a@b\nContent-Type: text/plain\n\n", b"Received: "])
-def test_time_is_linear(unit: bytes, head: bytes) -> None:
+def test_time_is_linear(unit: bytes) -> None:
+    third = unit * (333_333 // len(unit))
     begun = time.perf_counter()
-    anonymise(head + unit * (1_000_000 // len(unit)))
+    anonymise(b"From: " + third + b"\nReceived: " + third + b"\nTo: a@b\n\n" + third)
     assert time.perf_counter() - begun < SECONDS
 
 

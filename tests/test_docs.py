@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -11,10 +13,12 @@ import pytest
 
 import bounceclass
 from bounceclass import advice, rulebook, wire
+from bounceclass.app.fixture import TO_REVIEW
 from bounceclass.model import Reason
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
+CONTRIBUTING = (ROOT / "docs" / "contributing.md").read_text()
 
 
 def reason_rows() -> list[str]:
@@ -57,13 +61,37 @@ def test_readme_commands_exist() -> None:
     commands = re.findall(
         r"^bounceclass (\w+) ", "".join(re.findall(r"```sh\n(.*?)```", README, re.DOTALL)), re.MULTILINE
     )
-    assert sorted(set(commands)) == ["anonymise", "classify", "explain", "rules"]
+    assert sorted(set(commands)) == ["anonymise", "classify", "explain", "fixture", "rules"]
     for line in commands:
         done = subprocess.run(
             [sys.executable, "-m", "bounceclass", line, "--help"], capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, line
         assert done.stdout.startswith("Usage: ")
+
+
+def test_contributing_commands_work(tmp_path: Path) -> None:
+    """Every command line of the page ends with 0, in a folder with a bounce, the rules and the fixtures."""
+    (tmp_path / "bounce.eml").write_bytes((ROOT / "fixtures" / "postfix" / "user-unknown.eml").read_bytes())
+    (tmp_path / "fixtures").mkdir()
+    lines = re.findall(r"^(?:\.venv/bin/)?bounceclass (.+)$", CONTRIBUTING, re.MULTILINE)
+    assert {line.split()[0] for line in lines} == {"anonymise", "classify", "explain", "fixture", "rules"}
+    script = "\n".join(f"{shlex.quote(sys.executable)} -m bounceclass {line} || exit 1" for line in lines)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        ["sh"], input=script, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert {path.name for path in (tmp_path / "fixtures" / "postfix").iterdir()} == {
+        "mailbox-full.eml",
+        "mailbox-full.toml",
+    }
+
+
+def test_contributing_names_what_there_is() -> None:
+    named = re.findall(r"(?:docs|bounceclass/data)/[\w./-]*\w", CONTRIBUTING)
+    assert [path for path in named if not (ROOT / path).exists()] == []
+    assert TO_REVIEW in CONTRIBUTING
 
 
 def test_readme_counts() -> None:

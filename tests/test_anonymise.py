@@ -288,6 +288,7 @@ def test_no_mail_at_all_never_raises(raw: bytes) -> None:
         b"Content-Type: text/plain; charset=utf-7\n\n",
         b"Content-Type: text/plain; charset=rot13\nContent-Transfer-Encoding: base64\n\n",
         b"Content-Type: text/plain\nContent-Transfer-Encoding: quoted-printable\n\n",
+        b"Subject: =?utf-7?q?+2AA-?=\nContent-Type: text/plain; charset=utf-7\n\n+2AA- ",
         b"From: =?utf-8?q?a=0AX:_y?= <a@b>\nSubject: =?x?q?a?= =?utf-8?b?a?=\n\n",
     ],
 )
@@ -324,7 +325,15 @@ def test_anonymise_command(tmp_path: Path) -> None:
     for arguments, stdin in (["anonymise", str(path)], b""), (["anonymise"], LETTER), (["anonymise", "-"], LETTER):
         result = CliRunner().invoke(cli, arguments, input=stdin)
         assert (result.exit_code, result.stdout_bytes, result.stderr) == (0, anonymise(LETTER).message, "")
-    assert CliRunner().invoke(cli, ["anonymise", str(tmp_path / "none")]).exit_code == 2
+    assert CliRunner().invoke(cli, ["anonymise", str(tmp_path / "none")]).exit_code == 1
+
+
+def test_an_mbox_of_several_messages_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "box"
+    path.write_bytes(b"From a@example.com Mon Jan  1 00:00:00 2024\nFrom: a@example.com\n\nx\n\n" * 2)
+    result = CliRunner().invoke(cli, ["anonymise", str(path)])
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert f"{path} does not hold one message" in result.stderr
 
 
 FIXTURE = ROOT / "fixtures" / "postfix" / "user-unknown.eml"

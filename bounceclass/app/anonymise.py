@@ -91,9 +91,8 @@ def anonymise(raw: bytes) -> Anonymised:
 
 def _anonymised(raw: bytes, before: Report, *, keep_title: bool = False) -> Anonymised:
     end = next((one for one in (b"\r\r\n", b"\r\n", b"\n", b"\r") if one in raw), b"\n")
-    text = (
-        re.sub(rb"\r\r\n|\r\n|\r", b"\n", raw).removeprefix(b"\xef\xbb\xbf").lstrip().decode("utf-8", "surrogateescape")
-    )
+    lines = re.sub(rb"\r\r\n|\r\n|\r", b"\n", raw).removeprefix(b"\xef\xbb\xbf").lstrip()
+    text = lines.decode("utf-8", "surrogateescape")
     if not re.match(rf">?From |{_FIELD.pattern}", text):
         text = "\n" + text  # no header
     names = Pseudonyms()
@@ -139,12 +138,10 @@ class _Rewriter:
             part.append(line)
             if in_head and not line:
                 in_head = False
-                self._declare(_value_of("content-type", "\n".join(part)))
+                content_type = _value_of("content-type", "\n".join(part))
+                if content_type.lower().startswith("multipart/"):
+                    self._content(content_type)
         return "\n".join([*done, *self._part(part, after_last=after_last)])
-
-    def _declare(self, content_type: str) -> None:
-        if content_type.lower().startswith("multipart/") and (found := _BOUNDARY.search(content_type)):
-            self._boundary(found)
 
     def _boundary(self, found: re.Match[str]) -> str:
         """Return the stand-in of a boundary, which may hold hosts and ids; a dialect's mark in it is kept."""
@@ -163,7 +160,7 @@ class _Rewriter:
         """Return the lines of a part rewritten; after the last part of a multipart nothing is read."""
         if after_last or not lines:
             return [_removed("\n".join(lines))] if lines else []
-        end = lines.index("") if "" in lines else len(lines)
+        end = [*lines, ""].index("")
         head, body = "\n".join(lines[:end]), "\n".join(lines[end + 1 :])
         content_type, encoding, disposition = (
             _value_of(f"content-{name}", head) for name in ("type", "transfer-encoding", "disposition")
@@ -346,18 +343,15 @@ def _removed(text: str) -> str:
 def _recoded(body: str, encoding: str, content_type: str, change: Callable[[str], str]) -> str:
     """Return the body of a part: decoded, changed and encoded again."""
     data = _bytes(body)
-    tail = body[len(body.rstrip("\n")) :]
     if encoding == "base64":
         letters = re.sub(rb"[^A-Za-z0-9+/]", b"", data)
-        letters = letters[: len(letters) - (len(letters) % 4 == 1)]
-        data = base64.encodebytes(
-            _changed(base64.b64decode(letters + b"=" * (-len(letters) % 4)), content_type, change)
-        )
+        whole = letters[: len(letters) - (len(letters) % 4 == 1)] + b"=" * (-len(letters) % 4)
+        data = base64.encodebytes(_changed(base64.b64decode(whole), content_type, change))
     elif encoding == "quoted-printable":
         data = quopri.encodestring(_changed(quopri.decodestring(data), content_type, change))
     else:
         return _changed(data, content_type, change).decode("utf-8", "surrogateescape")
-    return data.decode("ascii").rstrip("\n") + tail
+    return data.decode("ascii").rstrip("\n") + body[len(body.rstrip("\n")) :]
 
 
 def _changed(data: bytes, content_type: str, change: Callable[[str], str]) -> bytes:
@@ -368,7 +362,7 @@ def _changed(data: bytes, content_type: str, change: Callable[[str], str]) -> by
         if codec in ("punycode", "idna"):  # of domain names, and quadratic
             codec = "utf-8"
         return change(data.decode(codec).replace("\r\n", "\n")).encode(codec)
-    except (UnicodeError, LookupError, ValueError):
+    except (LookupError, ValueError):
         return _bytes(change(data.decode("utf-8", "surrogateescape").replace("\r\n", "\n")))
 
 

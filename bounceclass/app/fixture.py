@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import sys
@@ -11,12 +12,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import bounceclass
-from bounceclass import mime, wire
+from bounceclass import wire
+from bounceclass.app import sources
 from bounceclass.app.rules import EXPECTATION, FIXTURES
 
 if TYPE_CHECKING:
-    from typing import IO
-
     from bounceclass.app.anonymise import Anonymised
 
 __all__ = ["anonymise", "fixture"]
@@ -43,18 +43,23 @@ _COMMENT = """\
 # Compare each line with the message, correct what is wrong, and say in `about` what the case shows.
 """
 
-message = click.argument("file", type=click.File("rb"), default="-", metavar="[PATH|-]")
+message = click.argument("path", default=sources.STDIN, metavar="[PATH|-]")
 
 
-def _read(file: IO[bytes]) -> Anonymised:
-    """Return the message in *file* anonymised; what its verdict lost by that is told on standard error."""
+def _read(path: str) -> Anonymised:
+    """Return the message in *path* anonymised; what its verdict lost by that is told on standard error."""
     from bounceclass.app.anonymise import anonymise  # ``email`` costs 20 ms
 
-    if file.isatty():
+    if path == sources.STDIN and (sys.stdin is None or sys.stdin.isatty()):
         raise click.UsageError("Nothing to read: name a file, or send a message to standard input.")
-    done = anonymise(file.read(mime.MAX_BYTES))
+    items = list(itertools.islice(sources.read([path], sys.stdin.buffer if sys.stdin else None), 2))
+    if len(items) != 1:
+        raise click.UsageError(f"{path} does not hold one message: name a file that does.")
+    if isinstance(items[0].content, OSError):
+        raise items[0].content
+    done = anonymise(items[0].content)
     for line in done.differences:
-        click.echo(wire.printable(f"{file.name}: the verdict changed: {line}"), err=True)
+        click.echo(wire.printable(f"{path}: the verdict changed: {line}"), err=True)
     return done
 
 
@@ -64,12 +69,12 @@ def _read(file: IO[bytes]) -> Anonymised:
       bounceclass anonymise bounce.eml > report.eml
       bounceclass anonymise < bounce.eml > report.eml
 
-    Exit code: 0 done, 1 the verdict on the result is another one (standard error says where), 2 usage.
+    Exit code: 0 done, 1 not read, or the verdict on the result is another one (standard error says where), 2 usage.
     """
 )
 @message
 @click.pass_context
-def anonymise(ctx: click.Context, file: IO[bytes]) -> None:
+def anonymise(ctx: click.Context, path: str) -> None:
     """Make a message fit for a public report.
 
     Addresses, names, hosts, IP addresses and ids are replaced, the same always by the
@@ -77,7 +82,7 @@ def anonymise(ctx: click.Context, file: IO[bytes]) -> None:
     known providers stay, and so does the verdict. Read the result before you post it:
     nobody knows a name that stands only in running text.
     """
-    done = _read(file)
+    done = _read(path)
     sys.stdout.buffer.write(done.message)
     ctx.exit(1 if done.differences else 0)
 
@@ -103,28 +108,28 @@ def fixture() -> None:
 )
 @click.option("--folder", type=click.Path(file_okay=False, path_type=Path), default=FIXTURES, show_default=True)
 @click.pass_context
-def add(ctx: click.Context, file: IO[bytes], dialect: str, name: str | None, folder: Path) -> None:
+def add(ctx: click.Context, path: str, dialect: str, name: str | None, folder: Path) -> None:
     """Write an anonymised message and what is expected of it, for you to review.
 
     That is FOLDER/NAME/CASE.eml and CASE.toml. Nothing is overwritten.
     """
-    case = name or Path(file.name).stem.lower()
+    case = name or Path(path).stem.lower()
     for option, value in (("--dialect", dialect), ("--name", case)):
         if not _NAME.fullmatch(value):
             raise click.BadParameter(f"{value!r} is not made of a-z, 0-9 and hyphens.", param_hint=option)
     paths = [folder / dialect / f"{case}{end}" for end in (".eml", EXPECTATION)]
-    for path in paths:
-        if path.exists():
-            raise click.ClickException(f"{path} exists: choose another --name.")
-    done = _read(file)
+    for target in paths:
+        if target.exists():
+            raise click.ClickException(f"{target} exists: choose another --name.")
+    done = _read(path)
     report = bounceclass.classify(done.message).to_dict()
     if report["dialect"] not in (None, dialect):
         click.echo(f"The rules take it for a message of {report['dialect']}, not {dialect}.", err=True)
     paths[0].parent.mkdir(parents=True, exist_ok=True)
-    for path, content in zip(paths, (done.message, _expectation(report).encode()), strict=True):
-        with path.open("xb") as out:
+    for target, content in zip(paths, (done.message, _expectation(report).encode()), strict=True):
+        with target.open("xb") as out:
             out.write(content)
-        click.echo(str(path))
+        click.echo(str(target))
     click.echo(f"Now read {paths[0].name} for names that are left, correct {paths[1].name}, and run the tests.")
     ctx.exit(1 if done.differences else 0)
 

@@ -206,7 +206,7 @@ class Pseudonyms:
         return domain if low == base else f"{self._stand_in('host{}', low)}.{domain}"
 
     def identifier(self, token: str) -> str:
-        """Return the stand-in of the id of a message, a queue or a part; a dialect's mark in it is kept."""
+        """Return the stand-in of the id of a message, a queue or a part."""
         new = self._stand_in("id{}", token)
         self._learn(token, new)
         return new

@@ -19,7 +19,7 @@ from msgspec import Struct
 import bounceclass
 from bounceclass import fields, mime
 from bounceclass.app.pseudonyms import Pseudonyms, marks
-from bounceclass.reports import layouts, origin
+from bounceclass.reports import dialects, origin
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -195,7 +195,7 @@ class _Rewriter:
 
     def notice(self, text: str) -> str:
         """Return a notice, and of the message below it only the header."""
-        end = layouts.end_of_notice(text.encode("utf-8", "replace").decode())  # of the same length
+        end = dialects.load().end(text.encode("utf-8", "replace").decode())  # of the same length
         if end == len(text):
             return self.words(text)
         line, newline, rest = text[end:].partition("\n")

@@ -13,7 +13,7 @@ from functools import cache
 from ipaddress import ip_address
 
 from bounceclass import rulebook
-from bounceclass.reports import layouts, origin
+from bounceclass.reports import dialects, origin
 
 __all__ = ["Pseudonyms", "marks"]
 
@@ -249,7 +249,7 @@ class Pseudonyms:
 def marks() -> tuple[str, ...]:
     """Return every literal text that a dialect or a provider is recognised by, in lower case."""
     found = [mark for provider in rulebook.load().providers.values() for mark in provider.marks]
-    for dialect in layouts.load().dialects:
+    for dialect in dialects.load().rows:
         found += dialect.end
         for row in dialect.layout:
             found += (*row.marks, *row.needs, *row.begin, *row.stop, *row.transcript, *row.delay)

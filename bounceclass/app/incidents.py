@@ -10,7 +10,7 @@ with refusals of real dead addresses, and that hour is normal.
 
 from __future__ import annotations
 
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -20,9 +20,10 @@ from msgspec.structs import replace
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["HOUR", "Incident", "IncidentRules", "Ruling", "Verdict", "find", "hour_of"]
+__all__ = ["ALWAYS", "HOUR", "Incident", "IncidentRules", "Ruling", "Verdict", "find", "hour_of"]
 
 HOUR = timedelta(hours=1)
+ALWAYS = datetime.min.replace(tzinfo=UTC)
 
 
 class IncidentRules(Struct, frozen=True, kw_only=True):
@@ -107,14 +108,28 @@ def hour_of(moment: datetime) -> datetime:
 
 
 def find(
-    provider: str, hours: Mapping[datetime, int], rules: IncidentRules, rulings: Sequence[Ruling] = ()
+    provider: str,
+    hours: Mapping[datetime, int],
+    rules: IncidentRules,
+    rulings: Sequence[Ruling] = (),
+    known: Sequence[Incident] = (),
+    since: datetime = ALWAYS,
 ) -> list[Incident]:
-    """Return the incidents of *provider*, in order of time.
+    """Return the incidents of *provider* that opened at *since* or later, in order of time.
 
     *hours* gives for each clock hour (UTC) how many distinct addresses *provider* refused
-    as dead in it.  The same hours, rules and rulings give the same incidents.
+    as dead in it.  The same hours, rules and rulings give the same incidents, and so does a
+    later part of them: *known* are then the incidents before, of which none lasts until *since*,
+    and *hours* go as far back as the history.
     """
-    return _Watch(provider, rules, rulings).through(hours)
+    watch = _Watch(provider, rules, rulings)
+    before = [one for one in known if one.opened < since and not one.counts]
+    for hour, count in sorted(hours.items()):
+        if hour >= since:
+            watch.sees(hour, count)
+        elif not any(one.opened <= hour < one.ends for one in before):
+            watch.learns(hour, count)
+    return watch.found
 
 
 class _Watch:
@@ -131,21 +146,25 @@ class _Watch:
         """The hours since the last incident opened."""
         self._baseline: tuple[date, int | None] | None = None
 
-    def through(self, hours: Mapping[datetime, int]) -> list[Incident]:
-        for hour, count in sorted(hours.items()):
-            last = self.found[-1] if self.found else None
-            if last and self.inside and hour < last.ends:
-                self._goes_on(last, hour, count)
-                continue
-            if last and last.counts:
-                self._learn_from_it()
-            self.inside = []
-            baseline = self._baseline_before(hour.date())
-            if baseline is not None and count >= self._too_much(baseline):
-                self._opens(hour, count, baseline)
-            else:
-                self._learn(hour, count)
-        return self.found
+    def sees(self, hour: datetime, count: int) -> None:
+        """Judge *hour*; hours come in order."""
+        last = self.found[-1] if self.found else None
+        if last and self.inside and hour < last.ends:
+            self._goes_on(last, hour, count)
+            return
+        if last and last.counts:
+            self._learn_from_it()
+        self.inside = []
+        baseline = self._baseline_before(hour.date())
+        if baseline is not None and count >= self._too_much(baseline):
+            self._opens(hour, count, baseline)
+        else:
+            self.learns(hour, count)
+
+    def learns(self, hour: datetime, count: int) -> None:
+        """Take *hour* for a normal one."""
+        day = hour.date()
+        self.busiest[day] = max(count, self.busiest.get(day, 0))
 
     def _too_much(self, baseline: int) -> int:
         return max(self.rules.addresses, self.rules.times * baseline)
@@ -173,13 +192,9 @@ class _Watch:
 
     def _learn_from_it(self) -> None:
         for hour, count in self.inside:
-            self._learn(hour, count)
+            self.learns(hour, count)
         self.inside = []
         self._baseline = None
-
-    def _learn(self, hour: datetime, count: int) -> None:
-        day = hour.date()
-        self.busiest[day] = max(count, self.busiest.get(day, 0))
 
     def _baseline_before(self, day: date) -> int | None:
         """Return the busiest hour of the history before *day*, or None where there is too little of it."""

@@ -7,6 +7,7 @@ the caller allows; a transaction must therefore do no harm when it is run twice.
 
 from __future__ import annotations
 
+import itertools
 import os
 import sqlite3
 import time
@@ -21,11 +22,11 @@ from bounceclass import wire
 from bounceclass.app import schema
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator
 
     from sqlalchemy import URL, Connection, Table
 
-__all__ = ["Database", "LedgerError"]
+__all__ = ["Database", "LedgerError", "chunks"]
 
 T = TypeVar("T")
 
@@ -45,6 +46,7 @@ _COMPLAINTS = (
     ("no space left", "the disk of the server is full; make room and run it again, nothing was lost"),
     ("disk i/o error", "cannot be written; look at the disk, its space and its limits, then run it again"),
     ("database is locked", "was in use by another program for {wait:g} s; try again later"),
+    ("lock timeout", "was in use by another program for {wait:g} s; try again later"),
     ("unable to open database file", "cannot be opened; see that its directory exists and may be written"),
     ("file is not a database", "is not a ledger; name another file"),
     ("malformed", "is damaged; restore it from a backup"),
@@ -55,6 +57,13 @@ _COMPLAINTS = (
 # What passes: somebody else writes, or the server starts, stops or is away
 _PASSING = ("database is locked", "deadlock detected", "starting up", "shutting down")
 _NOT_PASSING = ("authentication failed", "no password supplied", "does not exist", "pg_hba.conf", "invalid")
+
+
+def chunks(items: Iterable[str], size: int) -> Iterator[list[str]]:
+    """Yield *items* in lists of *size*: no database takes any number of values at once."""
+    left = iter(items)
+    while chunk := list(itertools.islice(left, size)):
+        yield chunk
 
 
 class LedgerError(Exception):
@@ -141,40 +150,35 @@ class Database:
                     options = {"bounceclass_writes": writes}
                     with connection.execution_options(**options).begin():
                         if writes and self.engine.dialect.name == "postgresql":
+                            connection.exec_driver_sql(f"SET LOCAL lock_timeout = {int(self.wait * 1000) or 1}")
                             connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({LOCK})")
                         return work(connection)
-            except (exc.DBAPIError, exc.InvalidRequestError) as error:
+            except exc.DBAPIError as error:
                 if not _passes(error) or time.monotonic() + pause > deadline:
                     raise LedgerError(self._complaint(error)) from None
             time.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
 
-    def _complaint(self, error: Exception) -> str:
+    def _complaint(self, error: exc.DBAPIError) -> str:
         """Return what *error* means, in one line; SQL, its values and the password are left out."""
-        said = str(getattr(error, "orig", None) or error)
+        said = str(error.orig)
         for mark, words in _COMPLAINTS:
             if mark in said.lower():
                 return f"{self.place}: {words.format(wait=self.wait)}"
-        first = next((line.strip() for line in said.splitlines() if line.strip()), type(error).__name__)
+        first = next((line.strip() for line in said.splitlines() if line.strip()), type(error.orig).__name__)
         if self._secret:
             first = first.replace(str(self._secret), "***")
         return wire.printable(f"{self.place}: {first[:300]}")
 
 
-def _passes(error: Exception) -> bool:
+def _passes(error: exc.DBAPIError) -> bool:
     """Tell whether another try may end better."""
-    said = str(getattr(error, "orig", None) or error).lower()
+    said = str(error.orig).lower()
     if any(mark in said for mark in _PASSING):
         return True
-    if isinstance(error, exc.InvalidRequestError):
-        return "invalid transaction" in said  # the connection broke in the middle of it
-    gone = isinstance(error, exc.DBAPIError) and error.connection_invalidated
-    refused = isinstance(error, exc.OperationalError) and error.statement is None and _is_postgresql(error)
-    return (gone or refused) and not any(mark in said for mark in _NOT_PASSING)
-
-
-def _is_postgresql(error: exc.DBAPIError) -> bool:
-    return type(error.orig).__module__.startswith("psycopg")
+    to_connect = isinstance(error, exc.OperationalError) and error.statement is None
+    away = error.connection_invalidated or (to_connect and not isinstance(error.orig, sqlite3.Error))
+    return away and not any(mark in said for mark in _NOT_PASSING)
 
 
 # --- where it is --------------------------------------------------------------------

@@ -6,13 +6,13 @@ what another process wrote.
 
 from __future__ import annotations
 
-import itertools
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import sqlalchemy as sa
 from msgspec import json
 
 from bounceclass.app import incidents, schema
+from bounceclass.app.database import chunks
 from bounceclass.app.incidents import ALWAYS, Incident, IncidentRules, Ruling, Verdict, hour_of
 from bounceclass.app.policy import Event, Policy, Standing, State, What, decide
 from bounceclass.model import Confidence, Reason, Scope
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from bounceclass.app.database import Database
 
-__all__ = ["Derivation", "standing_of"]
+__all__ = ["Changes", "Derivation", "standing_of"]
 
 PAGE = 1_000
 """Addresses whose events are held at once."""
@@ -55,16 +55,12 @@ _TELLING = sa.select(
 
 
 class Changes(NamedTuple):
-    """Who moved where, as ``Recorded`` shows it."""
+    """Who moved where: addresses, or their keys where they are hashed."""
 
     suppressed: list[str]
     released: list[str]
     complaints: list[str]
     held: list[str]
-
-    def summed(self) -> dict[str, tuple[str, ...]]:
-        """Return the four as arguments of ``Recorded``."""
-        return {name: tuple(value) for name, value in self._asdict().items()}
 
 
 class Derivation:
@@ -79,16 +75,16 @@ class Derivation:
 
     # -- what comes in
 
-    def add(self, events: list[dict[str, Any]], names: dict[str, str | None]) -> dict[str, tuple[str, ...]]:
+    def add(self, events: list[dict[str, Any]], names: dict[str, str | None]) -> Changes:
         """Keep new *events* and derive what follows; *names* are the addresses to show for their keys."""
-        if not events:
-            return {}
-        self.connection.execute(sa.insert(schema.events), events)
-        new = {event["key"] for event in events}
         changes = Changes([], [], [], [])
+        if not events:
+            return changes
+        self.connection.execute(self.database.insert(schema.events).on_conflict_do_nothing(), events)
+        new = {event["key"] for event in events}
         counted: dict[tuple[str, datetime], int] = {}
         history: dict[str, list[Event]] = {}
-        for chunk in _chunks(names, PAGE):
+        for chunk in chunks(names, PAGE):
             history.update(self._events(chunk))
         for happened in history.values():
             for bucket in _new_refusals(happened, new):
@@ -96,7 +92,7 @@ class Derivation:
         also = self._watch(counted) - set(names)
         self._settle(history, names, changes)
         self._derive(also, changes)
-        return changes.summed()
+        return changes
 
     def rule(self, ruling: Ruling) -> None:
         """Keep a person's word on an incident, and derive what follows."""
@@ -109,14 +105,14 @@ class Derivation:
         self.connection.execute(self.database.upsert(schema.rulings), row)
         self._derive(self._find_again(ruling.provider, ruling.moment), Changes([], [], [], []))
 
-    def everything(self) -> dict[str, tuple[str, ...]]:
+    def everything(self) -> Changes:
         """Derive every incident and every state anew."""
         changes = Changes([], [], [], [])
         self.connection.execute(sa.delete(schema.incidents))
         self._write_incidents([one for found in self._all_found(self.policy.incident).values() for one in found])
         for keys in self._pages():
             self._derive(keys, changes)
-        return changes.summed()
+        return changes
 
     # -- what is asked
 
@@ -162,14 +158,14 @@ class Derivation:
 
     def _derive(self, keys: Iterable[str], changes: Changes) -> None:
         """Derive the states of *keys* from all their events."""
-        for chunk in _chunks(sorted(keys), PAGE):
+        for chunk in chunks(sorted(keys), PAGE):
             self._settle(self._events(chunk), {}, changes)
 
     def _settle(self, history: dict[str, list[Event]], names: dict[str, str | None], changes: Changes) -> None:
         """Derive and keep the states that *history* leads to, and note the changes."""
         incidents = _by_provider(self.incidents)
         kept: dict[str, tuple[str | None, Standing]] = {}
-        for chunk in _chunks(history, PAGE):
+        for chunk in chunks(history, PAGE):
             kept.update(self._kept(chunk))
         rows = []
         for key, events in history.items():
@@ -231,7 +227,7 @@ class Derivation:
         for provider, hour in counted:
             first[provider] = min(hour, first.get(provider, hour))
         affected: set[str] = set()
-        for chunk in _chunks(first, PAGE):
+        for chunk in chunks(first, PAGE):
             busy = sa.select(table.c.provider).where(
                 table.c.provider.in_(chunk), table.c.addresses >= self.policy.incident.addresses
             )
@@ -369,9 +365,3 @@ def standing_of(row: Any) -> Standing:
         because=row.because,
         complained=row.complained,
     )
-
-
-def _chunks(items: Iterable[str], size: int) -> Iterator[list[str]]:
-    left = iter(items)
-    while chunk := list(itertools.islice(left, size)):
-        yield chunk

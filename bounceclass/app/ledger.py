@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from msgspec import Struct, field
 
 from bounceclass.app import policyfile, records, schema
-from bounceclass.app.database import Database, LedgerError
+from bounceclass.app.database import Database, LedgerError, chunks
 from bounceclass.app.derive import Derivation, standing_of
 from bounceclass.app.incidents import Incident, Ruling, Verdict
 from bounceclass.app.policy import MANUAL, Event, Policy, Standing, State, What, decide
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
+    from bounceclass.app.derive import Changes
     from bounceclass.model import Report
 
 __all__ = ["Judged", "Ledger", "LedgerError", "Listed", "Recorded", "Run", "Why"]
@@ -219,8 +220,11 @@ class Ledger:
             return Recorded(known=seen)
         events = [event for entry in fresh for event in entry.events]
         names = {key: name for entry in fresh for key, name in entry.names.items()}
-        connection.execute(sa.insert(schema.messages), [entry.message for entry in fresh])
+        connection.execute(
+            self._database.insert(schema.messages).on_conflict_do_nothing(), [entry.message for entry in fresh]
+        )
         failures = [event for event in events if event["what"] == What.FAILURE]
+        changes = self._derivation(connection, now).add(events, names)
         return Recorded(
             messages=len(fresh),
             known=seen - len(fresh),
@@ -228,7 +232,7 @@ class Ledger:
             kinds=Counter(entry.message["kind"] for entry in fresh),
             reasons=Counter(event["reason"] for event in failures),
             providers=Counter(event["provider"] for event in failures if event["provider"]),
-            **self._derivation(connection, now).add(events, names),
+            **_moved(changes),
         )
 
     def add(self, addresses: str | Iterable[str], *, note: str = "") -> int:
@@ -259,7 +263,7 @@ class Ledger:
         def work(connection: Connection) -> int:
             derivation = self._derivation(connection, now)
             done = 0
-            for keys in _chunks(events, PAGE):
+            for keys in chunks(events, PAGE):
                 before = derivation.standings(keys)
                 changed = [key for key in keys if _would_change(what, before.get(key))]
                 derivation.add([events[key] for key in changed], {key: names[key] for key in changed})
@@ -343,7 +347,9 @@ class Ledger:
         lapsed = ended & (table.until <= now - self._policy.probation)
         query = sa.select(table.state, ended, lapsed, sa.func.count()).group_by(table.state, ended, lapsed)
         states = dict.fromkeys(State, 0)
-        for state, is_ended, is_lapsed, number in self._database.read(lambda connection: connection.execute(query).all()):
+        for state, is_ended, is_lapsed, number in self._database.read(
+            lambda connection: connection.execute(query).all()
+        ):
             after = State.PROBATION if state == State.SUPPRESSED and not is_lapsed else State.HEALTHY
             states[after if is_ended else State(state)] += number
         return states
@@ -394,7 +400,7 @@ class Ledger:
 
         def work(connection: Connection) -> Recorded:
             _set(connection, self._database, "policy", _written(policy))
-            return Recorded(**Derivation(connection, self._database, policy, now).everything())
+            return Recorded(**_moved(Derivation(connection, self._database, policy, now).everything()))
 
         recorded = self._database.write(work)
         self._policy = policy
@@ -409,7 +415,7 @@ class Ledger:
         last = ""
         while True:
             page = self._database.read(
-                lambda connection, last=last: Derivation(connection, self._database, self._policy, now).compared(  # type: ignore[misc]
+                lambda connection, last=last: self._derivation(connection, now).compared(  # type: ignore[misc]
                     policy, last, PAGE
                 )
             )
@@ -427,7 +433,8 @@ class Ledger:
         counts = msgspec.json.encode(Recorded().counts()).decode()
         row = {"source": self._keys.without(source) or "", "started_at": self._clock(), "counts": counts}
         query = sa.insert(schema.runs).values(**row).returning(schema.runs.c.id)
-        return self._database.write(lambda connection: connection.execute(query).scalar_one())
+        run: int = self._database.write(lambda connection: connection.execute(query).scalar_one())
+        return run
 
     def end_run(self, run: int) -> None:
         """Note that *run* came to its end."""
@@ -439,7 +446,13 @@ class Ledger:
         query = sa.select(schema.runs).order_by(schema.runs.c.id.desc()).limit(limit)
         rows = self._database.read(lambda connection: connection.execute(query).all())
         return [
-            Run(id=row.id, source=row.source, started_at=row.started_at, ended_at=row.ended_at, counts=_counts(row.counts))
+            Run(
+                id=row.id,
+                source=row.source,
+                started_at=row.started_at,
+                ended_at=row.ended_at,
+                counts=_counts(row.counts),
+            )
             for row in rows
         ]
 
@@ -474,6 +487,10 @@ class Ledger:
 
 
 # --- rows ---------------------------------------------------------------------------
+
+
+def _moved(changes: Changes) -> dict[str, Any]:
+    return {name: tuple(value) for name, value in changes._asdict().items()}
 
 
 def _is_suppressed(now: datetime) -> sa.ColumnElement[bool]:
@@ -514,15 +531,9 @@ def _event(row: Any) -> Event:
 def _known(connection: Connection, keys: list[str]) -> set[str]:
     table = schema.messages.c
     found: set[str] = set()
-    for chunk in _chunks(keys, PAGE):
+    for chunk in chunks(keys, PAGE):
         found.update(connection.scalars(sa.select(table.key).where(table.key.in_(chunk))))
     return found
-
-
-def _chunks(items: Iterable[str], size: int) -> Iterator[list[str]]:
-    left = iter(items)
-    while chunk := list(itertools.islice(left, size)):
-        yield chunk
 
 
 def _settings(connection: Connection) -> dict[str, str]:

@@ -205,9 +205,7 @@ def decide(events: Iterable[Event], policy: Policy, now: datetime, incidents: Se
 
 def _by_hand(event: Event) -> Standing:
     note = f": {event.source}" if event.source else ""
-    return Standing(
-        state=State.SUPPRESSED, since=event.happened_at, reason=MANUAL, because=f"suppressed by hand{note}"
-    )
+    return Standing(state=State.SUPPRESSED, since=event.happened_at, reason=MANUAL, because=f"suppressed by hand{note}")
 
 
 def _worst(tracks: dict[Reason, _Track], now: datetime, released: datetime | None) -> Standing:

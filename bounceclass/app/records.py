@@ -81,8 +81,8 @@ class Keys:
     def address(self, address: str) -> str:
         """Return the key of *address*; case counts nowhere in it, and a domain is the same in both its forms."""
         folded = address.strip().casefold()
-        if not folded.isascii():
-            folded = _ascii_domain(unicodedata.normalize("NFC", folded))
+        if not (folded.isascii() and folded.isprintable()):
+            folded = _ascii_domain(unicodedata.normalize("NFC", _UNFIT.sub(" ", folded)))
         return folded if self._secret is None else self._hash(folded)
 
     def shown(self, address: str) -> str | None:

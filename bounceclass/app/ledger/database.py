@@ -19,7 +19,7 @@ from sqlalchemy import event, exc
 from sqlalchemy.dialects import postgresql, sqlite
 
 from bounceclass import wire
-from bounceclass.app import schema
+from bounceclass.app.ledger import schema
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -134,7 +134,7 @@ class Database:
     def _migrate(self, connection: Connection) -> None:
         if self._version(connection) == schema.VERSIONS[-1]:
             return  # somebody else was first
-        from bounceclass.app import migrations  # alembic takes 100 ms
+        from bounceclass.app.ledger import migrations  # alembic takes 100 ms
 
         migrations.upgrade(connection)
 

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import sqlalchemy as sa
 from msgspec import json
 
-from bounceclass.app import incidents, schema
-from bounceclass.app.database import chunks
+from bounceclass.app import incidents
 from bounceclass.app.incidents import ALWAYS, Incident, IncidentRules, Ruling, Verdict, hour_of
+from bounceclass.app.ledger import schema
+from bounceclass.app.ledger.database import chunks
 from bounceclass.app.policy import Event, Policy, Standing, State, What, decide
 from bounceclass.model import Confidence, Reason, Scope
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from bounceclass.app.database import Database
+    from bounceclass.app.ledger.database import Database
 
 __all__ = ["Changes", "Derivation", "standing_of"]
 

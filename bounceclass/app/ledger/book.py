@@ -1,9 +1,4 @@
-"""The ledger: what happened to each address, where it stands for that, and why.
-
-Events are kept, states are derived from them under the ledger's policy whenever an event comes
-in, a provider has an incident, or the policy changes.  A ``Ledger`` can be shared by threads, and
-one database by processes.  Whatever ails the database comes as a ``LedgerError``.
-"""
+"""``Ledger``: everything that can be asked of, and told to, the book that is kept of addresses."""
 
 from __future__ import annotations
 
@@ -14,14 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import sqlalchemy as sa
-from msgspec import Struct, field
 
-from bounceclass.app import policyfile, records, schema
-from bounceclass.app.database import Database, LedgerError, chunks
-from bounceclass.app.derive import Derivation, standing_of
+from bounceclass.app import policyfile
 from bounceclass.app.incidents import Incident, Ruling, Verdict
+from bounceclass.app.ledger import records, schema
+from bounceclass.app.ledger.answers import Listed, Recorded, Run, Why
+from bounceclass.app.ledger.database import Database, LedgerError, chunks
+from bounceclass.app.ledger.derive import Derivation, standing_of
+from bounceclass.app.ledger.records import Judged
 from bounceclass.app.policy import MANUAL, Event, Policy, Standing, State, What, decide
-from bounceclass.app.records import Judged
 from bounceclass.model import Confidence, Reason, Scope, Severity
 
 if TYPE_CHECKING:
@@ -31,10 +27,10 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from bounceclass.app.derive import Changes
+    from bounceclass.app.ledger.derive import Changes
     from bounceclass.model import Report
 
-__all__ = ["Judged", "Ledger", "LedgerError", "Listed", "Recorded", "Run", "Why"]
+__all__ = ["Ledger"]
 
 WAIT = 30.0
 """Seconds that a database may be away or busy before that is an error."""
@@ -42,66 +38,6 @@ FEW = 2_000
 """Addresses that are looked up one by one; for more the whole list of the suppressed is read."""
 PAGE = 2_000
 """Rows that are read at once."""
-
-
-class Recorded(Struct, frozen=True, kw_only=True):
-    """What recording came to; two add up."""
-
-    messages: int = 0
-    """Messages not seen before."""
-    known: int = 0
-    """Messages that the ledger had already."""
-    events: int = 0
-    kinds: Counter[str] = field(default_factory=Counter)
-    """New messages by kind."""
-    reasons: Counter[str] = field(default_factory=Counter)
-    """New failures by reason."""
-    providers: Counter[str] = field(default_factory=Counter)
-    """New failures by who refused."""
-    suppressed: tuple[str, ...] = ()
-    """Addresses that became suppressed: as reported, or their keys where they are hashed."""
-    released: tuple[str, ...] = ()
-    """Addresses that are suppressed no longer."""
-    complaints: tuple[str, ...] = ()
-    """Addresses whose owners complained."""
-    held: tuple[str, ...] = ()
-    """Addresses that have strikes held for an incident, and had none before."""
-
-    def __add__(self, other: Recorded) -> Recorded:
-        return Recorded(**{name: getattr(self, name) + getattr(other, name) for name in self.__struct_fields__})
-
-    def counts(self) -> dict[str, Any]:
-        """Return the numbers alone: of addresses, how many."""
-        plain = {name: getattr(self, name) for name in self.__struct_fields__}
-        return {name: len(value) if isinstance(value, tuple) else value for name, value in plain.items()}
-
-
-class Listed(Struct, frozen=True, kw_only=True):
-    """An address on the list of the suppressed or of the complainers."""
-
-    key: str
-    address: str | None
-    """None where addresses are hashed."""
-    standing: Standing
-
-
-class Why(Struct, frozen=True, kw_only=True):
-    """Where an address stands, and everything that happened to it, the oldest first."""
-
-    address: str
-    standing: Standing
-    events: tuple[Event, ...]
-
-
-class Run(Struct, frozen=True, kw_only=True):
-    """A run of ``process``; without an end it goes on or was interrupted."""
-
-    id: int
-    source: str
-    started_at: datetime
-    ended_at: datetime | None
-    counts: dict[str, Any]
-    """As ``Recorded.counts()`` has them."""
 
 
 def _now() -> datetime:

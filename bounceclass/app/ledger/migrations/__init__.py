@@ -13,7 +13,7 @@ from alembic.operations import Operations
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from bounceclass.app import schema
+from bounceclass.app.ledger import schema
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection

@@ -1,0 +1,16 @@
+"""The ledger: what happened to each address, where it stands for that, and why.
+
+Events are kept, states are derived from them under the ledger's policy whenever an event comes
+in, a provider has an incident, or the policy changes.  A ``Ledger`` can be shared by threads, and
+one database by processes.  Whatever ails the database comes as a ``LedgerError``.
+
+``records`` makes rows of reports, ``derive`` states of rows, ``database`` transactions of both;
+``schema`` and ``migrations`` are the tables.
+"""
+
+from bounceclass.app.ledger.answers import Listed, Recorded, Run, Why
+from bounceclass.app.ledger.book import Ledger
+from bounceclass.app.ledger.database import LedgerError
+from bounceclass.app.ledger.records import Judged
+
+__all__ = ["Judged", "Ledger", "LedgerError", "Listed", "Recorded", "Run", "Why"]

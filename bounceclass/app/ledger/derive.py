@@ -239,7 +239,8 @@ class Derivation:
     def _find_again(self, provider: str, since: datetime) -> set[str]:
         """Find the incidents of *provider* from *since* on anew; return the addresses that they concern or did."""
         mine = [one for one in self.all_incidents() if one.provider == provider]
-        since = min([since, *(one.opened for one in mine if one.opened <= since < one.ends)])
+        while inside := [one.opened for one in mine if one.opened < since < one.ends]:
+            since = min(inside)
         old = [one for one in mine if one.opened >= since]
         known = [one for one in mine if one.opened < since]
         hours = self._hours(provider, since - self.policy.incident.history)

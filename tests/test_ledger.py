@@ -1,0 +1,841 @@
+"""The ledger on both databases: what it keeps, what follows, and what it does when things go wrong."""
+
+from __future__ import annotations
+
+import os
+import re
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import sqlalchemy as sa
+from servers import Postgres, postgres_missing
+
+import bounceclass
+from bounceclass.app import policyfile
+from bounceclass.app.incidents import Verdict
+from bounceclass.app.ledger import Judged, Ledger, LedgerError, Recorded, schema
+from bounceclass.app.ledger.database import Database
+from bounceclass.app.ledger.records import message_key
+from bounceclass.app.policy import State, What
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from bounceclass.app.policy import Standing
+
+NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
+CAUTIOUS, STRICT = policyfile.load("cautious"), policyfile.load("strict")
+FIXTURES = sorted((Path(__file__).parent.parent / "fixtures").rglob("*.eml"))
+UNKNOWN = "550 5.1.1 user unknown"
+
+
+# --- what the tests need -------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Postgres]:
+    if missing := postgres_missing():
+        print(missing, file=sys.stderr)
+        pytest.skip(missing)
+    with Postgres() as running:
+        yield running
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return str(tmp_path / "ledger.db")
+    server: Postgres = request.getfixturevalue("server")
+    return server.database()
+
+
+class Clock:
+    """Tells the time that a test sets."""
+
+    def __init__(self, now: datetime = NOW) -> None:
+        self.now = now
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def wait(self, days: float) -> None:
+        self.now += timedelta(days=days)
+
+
+def mail(
+    address: str, when: datetime, diagnostic: str = UNKNOWN, *, action: str = "failed", host: str = "mx.example.com"
+) -> bytes:
+    """Return a delivery status notification, unlike every other about another address or moment."""
+    number = f"{address.encode().hex()}.{when.timestamp()}.{action}"
+    return f"""Received: by mx.example.net; {format_datetime(when)}
+From: MAILER-DAEMON@mail.example.net
+Date: {format_datetime(when)}
+Message-ID: <{number}@mail.example.net>
+Subject: Undelivered
+MIME-Version: 1.0
+Content-Type: multipart/report; report-type=delivery-status; boundary=b
+
+--b
+Content-Type: text/plain
+
+<{address}>: host {host} said: {diagnostic}
+--b
+Content-Type: message/delivery-status
+
+Reporting-MTA: dns; mail.example.net
+
+Final-Recipient: rfc822; {address}
+Action: {action}
+Status: {diagnostic.split()[1]}
+Remote-MTA: dns; {host}
+Diagnostic-Code: smtp; {diagnostic}
+
+--b--
+""".encode()
+
+
+def complaint(address: str, kind: str = "abuse") -> bytes:
+    return f"""From: feedback@example.net
+Date: {format_datetime(NOW)}
+Message-ID: <{kind}.{address}>
+MIME-Version: 1.0
+Content-Type: multipart/report; report-type=feedback-report; boundary=b
+
+--b
+Content-Type: text/plain
+
+A complaint.
+--b
+Content-Type: message/feedback-report
+
+Feedback-Type: {kind}
+User-Agent: SomeGenerator/1.0
+Version: 1
+Original-Rcpt-To: <{address}>
+
+--b--
+""".encode()
+
+
+def vacation(address: str, when: datetime) -> bytes:
+    return f"""From: Somebody <{address}>
+Date: {format_datetime(when)}
+Message-ID: <{when.timestamp()}@away.example>
+Auto-Submitted: auto-replied
+Subject: Away
+
+I am away.
+""".encode()
+
+
+def judged(*messages: bytes) -> list[Judged]:
+    return [Judged(report=bounceclass.classify(raw), raw=raw, source="INBOX") for raw in messages]
+
+
+def record(ledger: Ledger, *messages: bytes) -> Recorded:
+    return ledger.record_all(judged(*messages))
+
+
+def content(place: str) -> dict[str, list[tuple[object, ...]]]:
+    """Return every row that must not depend on who wrote it when."""
+    database = Database(place, 5)
+    volatile = {"recorded_at", "source", "ruled_at"}
+    with database.engine.connect() as connection:
+        found = {
+            table.name: sorted(
+                connection.execute(sa.select(*(one for one in table.c if one.name not in volatile))).all(), key=repr
+            )
+            for table in schema.metadata.sorted_tables
+            if table is not schema.runs
+        }
+    database.close()
+    return {name: [tuple(row) for row in rows] for name, rows in found.items()}
+
+
+# --- recording ----------------------------------------------------------------------
+
+
+def test_a_message_counts_once_however_often_it_is_seen(place: str) -> None:
+    raw = mail("Fred@Example.com", NOW)
+    again = b"Delivered-To: other@example.org\r\nX-UID: 7\r\n" + raw.replace(b"\n", b"\r\n") + b"\r\n\r\n"
+    with Ledger.open(place, clock=Clock()) as ledger:
+        first = record(ledger, raw, raw)
+        assert (first.messages, first.known, first.events) == (1, 1, 1)
+        second = record(ledger, again)
+        assert (second.messages, second.known, second.events) == (0, 1, 0)
+        why = ledger.why("fred@EXAMPLE.COM")
+        assert why.standing.state is State.SUSPECT
+        (event,) = why.events
+        assert (event.what, event.reason, event.rule) == (What.FAILURE, "user_unknown", "general.user-unknown")
+        assert (event.happened_at, event.provider, event.source) == (NOW, "example.com", "INBOX")
+        assert event.diagnostic == UNKNOWN
+
+
+def test_a_report_without_its_message_counts_once_too(place: str) -> None:
+    report = bounceclass.classify(mail("fred@example.com", NOW))
+    with Ledger.open(place, clock=Clock()) as ledger:
+        assert [ledger.record(report).messages, ledger.record(report).messages] == [1, 0]
+
+
+def test_strikes_suppress_and_good_news_release(place: str) -> None:
+    clock = Clock()
+    with Ledger.open(place, clock=clock) as ledger:
+        assert record(ledger, mail("fred@example.com", clock())).suppressed == ()
+        clock.wait(1)
+        done = record(ledger, mail("fred@example.com", clock()), mail("mary@example.com", clock()))
+        assert done.suppressed == ("fred@example.com",)
+        assert done.reasons == {"user_unknown": 2}
+        assert done.providers == {"example.com": 2}
+        assert ledger.is_suppressed(" Fred@example.COM ")
+        assert not ledger.is_suppressed("mary@example.com")
+        assert not ledger.is_suppressed("nobody@example.com")
+        assert [one.address for one in ledger.suppressed()] == ["fred@example.com"]
+        assert ledger.states() == {
+            State.HEALTHY: 0, State.RELEASED: 0, State.SUSPECT: 1, State.PROBATION: 0, State.SUPPRESSED: 1,
+        }  # fmt: skip
+        clock.wait(1)
+        assert record(ledger, vacation("fred@example.com", clock())).released == ("fred@example.com",)
+        assert not ledger.is_suppressed("fred@example.com")
+
+
+def test_a_delivery_is_good_news(place: str) -> None:
+    clock = Clock()
+    with Ledger.open(place, policy=STRICT, clock=clock) as ledger:
+        record(ledger, mail("fred@example.com", clock()))
+        clock.wait(1)
+        done = record(ledger, mail("fred@example.com", clock(), "250 2.0.0 ok", action="delivered"))
+        assert (done.kinds, done.released) == ({"success": 1}, ("fred@example.com",))
+
+
+def test_suppression_ends_by_itself(place: str) -> None:
+    clock = Clock()
+    with Ledger.open(place, clock=clock) as ledger:
+        for _ in range(2):
+            record(ledger, mail("fred@example.com", clock()))
+            clock.wait(1)
+        assert list(ledger.mailable(["fred@example.com"])) == []
+        clock.wait(28.9)
+        assert ledger.is_suppressed("fred@example.com")
+        clock.wait(0.2)
+        assert not ledger.is_suppressed("fred@example.com")
+        assert list(ledger.mailable(["fred@example.com"])) == ["fred@example.com"]
+        assert list(ledger.suppressed()) == []
+        assert ledger.states()[State.PROBATION] == 1
+        assert ledger.standing("fred@example.com").state is State.PROBATION
+        assert record(ledger, mail("fred@example.com", clock())).suppressed == ("fred@example.com",)
+        clock.wait(180 + 180 + 1)
+        assert ledger.states()[State.HEALTHY] == 1
+
+
+def test_complaints_are_a_list_of_their_own(place: str) -> None:
+    with Ledger.open(place, clock=Clock()) as ledger:
+        done = record(ledger, complaint("ann@example.com"), complaint("bob@example.com", "auth-failure"))
+        assert (done.complaints, done.suppressed) == (("ann@example.com",), ())
+        assert ledger.complain("carl@example.com") == 1
+        assert [one.address for one in ledger.complaints()] == ["ann@example.com", "carl@example.com"]
+        assert list(ledger.suppressed()) == []
+        people = ["ann@example.com", "bob@example.com", "carl@example.com"]
+        assert list(ledger.mailable(people)) == ["bob@example.com"]
+        assert ledger.is_suppressed("ann@example.com")
+        assert ledger.release("ann@example.com") == 1
+        assert list(ledger.mailable(people)) == ["ann@example.com", "bob@example.com"]
+
+
+@pytest.mark.parametrize(("kind", "what"), [("fraud", "complaint"), ("never-heard-of", "complaint"), ("not-spam", "life"), ("virus", None)])  # fmt: skip
+def test_what_a_feedback_report_says_of_the_address(kind: str, what: str | None, tmp_path: Path) -> None:
+    with Ledger.open(tmp_path / "ledger.db", clock=Clock()) as ledger:
+        record(ledger, complaint("ann@example.com", kind))
+        assert [str(event.what) for event in ledger.why("ann@example.com").events] == ([what] if what else [])
+
+
+def test_nobody_knows_which_of_several_recipients_complained(tmp_path: Path) -> None:
+    raw = complaint("ann@example.com").replace(
+        b"\nOriginal-Rcpt-To:", b"\nOriginal-Rcpt-To: <bob@example.com>\nOriginal-Rcpt-To:"
+    )
+    with Ledger.open(tmp_path / "ledger.db", clock=Clock()) as ledger:
+        assert record(ledger, raw).events == 0
+
+
+def test_by_hand(place: str) -> None:
+    clock = Clock()
+    with Ledger.open(place, clock=clock) as ledger:
+        assert ledger.add(["fred@example.com", "mary@example.com"], note="asked by phone") == 2
+        assert ledger.add("FRED@example.com") == 0
+        assert ledger.alive("mary@example.com") == 1
+        assert ledger.is_suppressed("mary@example.com")
+        clock.wait(1)
+        assert ledger.release(["fred@example.com", "never.seen@example.com"]) == 1
+        assert ledger.standing("fred@example.com").state is State.RELEASED
+        assert [event.source for event in ledger.why("fred@example.com").events] == ["asked by phone", None]
+        assert ledger.standing("mary@example.com").because == "suppressed by hand: asked by phone"
+        with pytest.raises(ValueError, match="not an address: 'fred'"):
+            ledger.add(["fred"])
+
+
+def test_what_cannot_be_mailed_is_no_address(tmp_path: Path) -> None:
+    with Ledger.open(tmp_path / "ledger.db", clock=Clock()) as ledger:
+        done = record(
+            ledger, mail("|/usr/bin/procmail", NOW), b"From: friend@example.com\nSubject: Hello\n\nHow are you?\n"
+        )
+        assert (done.messages, done.events) == (2, 0)
+
+
+@pytest.mark.parametrize(
+    ("date", "happened"),
+    [
+        ("Mon, 01 Jun 2026 10:00:00 +0200", NOW - timedelta(hours=4)),
+        ("Mon, 01 Jun 2099 10:00:00 +0000", NOW),  # a forged date would count for ever
+        ("Mon, 30 Feb 2026 10:00:00 +0000", NOW),
+        ("never", NOW),
+    ],
+)
+def test_when_it_happened(date: str, happened: datetime, tmp_path: Path) -> None:
+    raw = re.sub(rb"(?m)^Date: .*$", b"Date: " + date.encode(), mail("fred@example.com", NOW))
+    with Ledger.open(tmp_path / "ledger.db", clock=Clock()) as ledger:
+        record(ledger, raw)
+        assert ledger.why("fred@example.com").events[0].happened_at == happened
+
+
+def test_the_last_attempt_is_nearer_than_the_date(tmp_path: Path) -> None:
+    raw = mail("fred@example.com", NOW).replace(
+        b"\nAction:", b"\nLast-Attempt-Date: Sat, 30 May 2026 08:00:00 +0000\nAction:"
+    )
+    with Ledger.open(tmp_path / "ledger.db", clock=Clock()) as ledger:
+        record(ledger, raw)
+        assert ledger.why("fred@example.com").events[0].happened_at == datetime(2026, 5, 30, 8, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        (b"Message-ID: <1>\n\nbody", b"Received: x\nmessage-id:\t<1>\r\nStatus: RO\r\n\r\nbody\r\n", True),
+        (b"Subject: a\n b\n\nbody", b"From x Mon Jan  1 00:00:00\nSubject: a b\n\nbody\n\n", True),
+        (b"Message-ID: <1>\n\nbody", b"Message-ID: <2>\n\nbody", False),
+        (b"Message-ID: <1>\n\nbody", b"Message-ID: <1>\n\nelse", False),
+        (b"no header at all", b"no header at all, but other words", False),
+        (b"Subject: a\n\n" + b"x" * 2**20 + b"1", b"Subject: a\n\n" + b"x" * 2**20 + b"2", True),
+    ],
+)
+def test_message_keys(one: bytes, other: bytes, same: bool) -> None:
+    report = bounceclass.classify(b"")
+    assert (message_key(report, one) == message_key(report, other)) is same
+
+
+def test_addresses_in_both_forms_of_a_domain(tmp_path: Path) -> None:
+    with Ledger.open(tmp_path / "ledger.db") as ledger:
+        ledger.add("fred@b\u00fccher.example")
+        assert ledger.is_suppressed("Fred@XN--BCHER-KVA.example")
+        assert ledger.is_suppressed("fred@bu\u0308cher.example")  # not composed
+
+
+def test_hostile_text(place: str) -> None:
+    """What neither database takes, and what is half a character."""
+    with Ledger.open(place, clock=Clock()) as ledger:
+        raw = mail("fred@example.com", NOW, "550 5.1.1 user\0unknown \x1b[31m").replace(
+            b"Undelivered", b"=?utf-7?Q?+2AA-?= \0"
+        )
+        assert record(ledger, raw).events == 1
+        assert not ledger.is_suppressed("\ud800\0@example.com")
+        assert ledger.add("'); DROP TABLE bounceclass_events; --@example.com") == 1
+        assert ledger.why("fred@example.com").standing.state is State.SUSPECT
+
+
+def test_every_fixture(place: str) -> None:
+    messages = judged(*(path.read_bytes() for path in FIXTURES))
+    clock = Clock(datetime(2027, 1, 1, tzinfo=UTC))
+    with Ledger.open(place, policy=STRICT, keep_raw=True, clock=clock) as ledger:
+        done = ledger.record_all(messages)
+        assert done.messages == len(FIXTURES)
+        assert done.known == 0
+        dead = {
+            failure.recipient.casefold()
+            for one in messages
+            for failure in one.report.failures
+            if failure.suppress and failure.recipient and failure.action == "failed"
+        }
+        assert {event.address for event in ledger.suppressed()} <= {address for address in done.suppressed}
+        known = {address for address in dead if ledger.why(address).events}
+        assert known == {address for address in dead if "@" in address}
+        assert ledger.record_all(messages).known == len(FIXTURES)
+
+
+def test_raw_mail_is_kept_only_when_asked(place: str) -> None:
+    raw = mail("fred@example.com", NOW)
+    with Ledger.open(place, clock=Clock()) as ledger:
+        record(ledger, raw)
+    with Ledger.open(place, clock=Clock(), keep_raw=True) as ledger:
+        record(ledger, mail("mary@example.com", NOW))
+    kept = {bytes(row[-1]) for row in content(place)["bounceclass_messages"] if row[-1] is not None}  # type: ignore[call-overload]
+    assert kept == {mail("mary@example.com", NOW)}
+
+
+def test_runs(place: str) -> None:
+    clock = Clock()
+    with Ledger.open(place, policy=STRICT, clock=clock) as ledger:
+        run = ledger.begin_run("INBOX")
+        ledger.record_all(judged(mail("fred@example.com", NOW)), run=run)
+        ledger.record_all(judged(mail("fred@example.com", NOW), mail("mary@example.com", NOW)), run=run)
+        interrupted = ledger.begin_run("INBOX")
+        clock.wait(1)
+        ledger.end_run(run)
+        last, first = ledger.runs()
+        assert (last.id, last.ended_at) == (interrupted, None)
+        assert (first.source, first.started_at, first.ended_at) == ("INBOX", NOW, clock())
+        assert first.counts["suppressed"] == first.counts["messages"] == 2
+        assert first.counts["known"] == 1
+        assert first.counts["reasons"] == {"user_unknown": 2}
+
+
+def test_recorded_adds_up() -> None:
+    one = Recorded(messages=1, suppressed=("a",), reasons=bounceclass.app.ledger.answers.Counter(a=1))  # type: ignore[attr-defined]
+    assert (one + one).counts()["suppressed"] == 2
+    assert (one + one).reasons == {"a": 2}
+
+
+# --- hashed addresses ---------------------------------------------------------------
+
+
+def test_no_address_stands_anywhere(place: str) -> None:
+    clock = Clock()
+    key = b"thirty-two bytes nobody can guess"
+    odd = mail(
+        "fred.smith@example.com", NOW - timedelta(days=1), "550 5.1.1 fred.smith is unknown; fred.smith=example.com"
+    )
+    with Ledger.open(place, hash_key=key, policy=STRICT, clock=clock) as ledger:
+        source = "imap://bounces@example.org@host/INBOX"
+        messages = [Judged(report=one.report, raw=one.raw, source=source) for one in judged(
+            odd, mail("mary@example.com", NOW, "550 5.1.1 <mary@example.com>: unknown here"), complaint("ann@example.com"), vacation("tom@example.com", NOW)
+        )]  # fmt: skip
+        done = ledger.record_all(messages, run=ledger.begin_run(source))
+        ledger.add("zoe@example.com", note="zoe@example.com asked")
+        assert len(done.suppressed) == 2
+        assert not any("@" in key for key in done.suppressed + done.complaints)
+        assert ledger.is_suppressed("Fred.Smith@example.com")
+        assert list(ledger.mailable(["tom@example.com", "mary@example.com", "ann@example.com"])) == ["tom@example.com"]
+        assert [one.address for one in ledger.suppressed()] == [None] * 3
+        why = ledger.why("fred.smith@example.com")
+        assert (why.standing.state, why.events[0].diagnostic) == (State.SUPPRESSED, "550 5.1.1 ~ is unknown; ~")
+        assert len(list(ledger.replay(CAUTIOUS))) == 2
+    everything = repr(content(place)) + repr(_column(place, "source"))
+    assert "@" not in everything
+    assert not re.search("fred|mary|ann@|tom|zoe", everything)
+
+
+def _column(place: str, name: str) -> list[object]:
+    database = Database(place, 5)
+    with database.engine.connect() as connection:
+        found = [value for table in schema.metadata.sorted_tables if name in table.c for value in connection.scalars(sa.select(table.c[name]))]  # fmt: skip
+    database.close()
+    return found
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "complaint"),
+    [
+        (b"one", None, "addresses in it are hashed; give its hash key"),
+        (None, b"one", "addresses in it are not hashed; open it without a hash key, or begin another ledger"),
+        (b"one", b"two", "its addresses were hashed with another key; give that one"),
+    ],
+)
+def test_one_key_for_a_ledger(first: bytes | None, then: bytes | None, complaint: str, tmp_path: Path) -> None:
+    place = tmp_path / "ledger.db"
+    Ledger.open(place, hash_key=first).close()
+    Ledger.open(place, hash_key=first).close()
+    with pytest.raises(LedgerError) as caught:
+        Ledger.open(place, hash_key=then)
+    assert str(caught.value) == f"{place}: {complaint}"
+
+
+@pytest.mark.parametrize("wrong", [{"hash_key": b""}, {"hash_key": b"x", "keep_raw": True}])
+def test_wrong_keys(wrong: dict[str, object], tmp_path: Path) -> None:
+    with pytest.raises(LedgerError, match=r"hash"):
+        Ledger.open(tmp_path / "ledger.db", **wrong)  # type: ignore[arg-type]
+
+
+# --- incidents ----------------------------------------------------------------------
+
+GOOGLE = "gmail-smtp-in.l.google.com"
+REFUSED = "550-5.1.1 The email account that you tried to reach does not exist. 550 5.1.1 https://support.google.com/mail/?p=NoSuchUser x - gsmtp"
+
+
+def refused(name: str, when: datetime) -> bytes:
+    return mail(f"{name}@gmail.example", when, REFUSED, host=GOOGLE)
+
+
+def usual(until: datetime, days: int = 10) -> list[bytes]:
+    """What Google refuses on ordinary days: two addresses an hour."""
+    return [
+        refused(f"dead{day}-{n}", until - timedelta(days=day, minutes=n))
+        for day in range(1, days + 1)
+        for n in range(2)
+    ]
+
+
+def outage(begin: datetime, number: int = 60) -> list[bytes]:
+    return [refused(f"live{n}", begin + timedelta(seconds=n)) for n in range(number)]
+
+
+def test_a_provider_in_trouble_suppresses_nobody(place: str) -> None:
+    clock = Clock()
+    with Ledger.open(place, policy=STRICT, clock=clock) as ledger:
+        assert len(record(ledger, *usual(NOW)).suppressed) == 20
+        assert ledger.incidents() == []
+        messages = outage(NOW - timedelta(minutes=59))
+        assert len(record(ledger, *messages[:15]).suppressed) == 15  # nothing strange yet
+        done = record(ledger, *messages[15:])
+        assert (done.suppressed, len(done.released), len(done.held)) == ((), 15, 60)
+        (incident,) = ledger.incidents()
+        assert (incident.name, incident.addresses, incident.baseline) == ("google/2026-06-01T11", 60, 2)
+        assert incident.status(clock()) == "open"
+        standing = ledger.standing("live3@gmail.example")
+        assert (standing.state, standing.held) == (State.HEALTHY, ("google/2026-06-01T11",))
+        assert ledger.is_suppressed("dead1-0@gmail.example")  # by earlier evidence
+        clock.wait(1)
+        assert [one.status(clock()) for one in ledger.incidents()] == ["over"]
+        assert ledger.standing("live3@gmail.example").held == ()
+        assert record(ledger, refused("live3", clock())).suppressed == ("live3@gmail.example",)
+
+
+def test_a_person_may_decide_otherwise(place: str) -> None:
+    with Ledger.open(place, policy=STRICT, clock=Clock()) as ledger:
+        record(ledger, *usual(NOW), *outage(NOW - timedelta(minutes=30)))
+        assert not ledger.is_suppressed("live3@gmail.example")
+        assert ledger.rule("google/2026-06-01T11", Verdict.COUNT).status(NOW) == "counted"
+        assert ledger.is_suppressed("live3@gmail.example")
+        assert ledger.rule("google/2026-06-01T11", Verdict.VOID).status(NOW) == "void"
+        assert not ledger.is_suppressed("live3@gmail.example")
+        with pytest.raises(LedgerError, match="google/1999: there is no such incident"):
+            ledger.rule("google/1999", Verdict.VOID)
+
+
+def test_the_order_in_which_mail_comes_does_not_matter(tmp_path: Path) -> None:
+    """Old mail that comes late is history too: what looked like an incident may be none."""
+    messages = judged(*usual(NOW), *outage(NOW - timedelta(days=3), 12), *outage(NOW - timedelta(minutes=59)))
+    kept = []
+    for number, order in enumerate((messages, messages[::-1], messages[::2] + messages[1::2])):
+        place = str(tmp_path / f"{number}.db")
+        with Ledger.open(place, policy=STRICT, clock=Clock()) as ledger:
+            for begin in range(0, len(order), 7):
+                ledger.record_all(order[begin : begin + 7])
+            before = content(place)
+            ledger.adopt(CAUTIOUS)
+            ledger.adopt(STRICT)
+        assert content(place) == before  # derived anew from the events, all is as it was
+        kept.append(before)
+    assert kept[0] == kept[1] == kept[2]
+    assert len(kept[0]["bounceclass_incidents"]) == 1
+
+
+# --- policies -----------------------------------------------------------------------
+
+
+def moves(replayed: Iterator[tuple[str, Standing, Standing]]) -> set[tuple[str, str, str]]:
+    return {(address, old.state, new.state) for address, old, new in replayed}
+
+
+def test_another_policy(place: str) -> None:
+    with Ledger.open(place, clock=Clock()) as ledger:
+        assert ledger.policy.name == "cautious"
+        record(ledger, mail("fred@example.com", NOW), mail("mary@example.com", NOW, "452 4.2.2 mailbox full"))
+        ledger.add("zoe@example.com")
+        assert moves(ledger.replay(STRICT)) == {("fred@example.com", "suspect", "suppressed"), ("mary@example.com", "suspect", "suspect")}  # fmt: skip
+        assert not ledger.is_suppressed("fred@example.com")  # nothing was changed
+        assert moves(ledger.replay(CAUTIOUS)) == set()
+        other = Ledger.open(place, policy=STRICT, clock=Clock())
+        assert ledger.is_suppressed("fred@example.com")
+        assert other.adopt(CAUTIOUS).released == ("fred@example.com",)
+        other.adopt(STRICT)
+        other.close()
+        record(ledger, mail("mark@example.com", NOW))  # whoever opened it before follows
+        assert ledger.is_suppressed("mark@example.com")
+        assert ledger.policy.name == "strict"
+    with Ledger.open(place, clock=Clock()) as ledger:
+        assert ledger.policy == STRICT
+
+
+def test_replaying_finds_the_incidents_of_the_new_policy(tmp_path: Path) -> None:
+    deaf = policyfile.parse(
+        (Path(policyfile.__file__).parent.parent / "data" / "policies" / "strict.toml").read_bytes().replace(b"addresses = 20", b"addresses = 2000")
+    )  # fmt: skip
+    with Ledger.open(tmp_path / "ledger.db", policy=STRICT, clock=Clock()) as ledger:
+        record(ledger, *usual(NOW), *outage(NOW - timedelta(minutes=30), 40))
+        assert len(moves(ledger.replay(deaf))) == 40
+        assert len(ledger.adopt(deaf).suppressed) == 40
+        assert len(moves(ledger.replay(STRICT))) == 40
+
+
+# --- many at once -------------------------------------------------------------------
+
+WORKER = """
+import sys
+from pathlib import Path
+import bounceclass
+from bounceclass.app.ledger import Judged, Ledger
+
+place, step = sys.argv[1], int(sys.argv[2])
+files = sorted(Path(sys.argv[3]).iterdir())
+files = files[step::2] if len(sys.argv) > 4 else files[:: step or -1]
+with Ledger.open(place) as ledger:
+    for begin in range(0, len(files), 10):
+        raws = [file.read_bytes() for file in files[begin : begin + 10]]
+        ledger.record_all(Judged(report=bounceclass.classify(raw), raw=raw) for raw in raws)
+"""
+
+
+@pytest.mark.parametrize("halves", [True, False])
+def test_two_processes_come_to_the_totals_of_one(place: str, halves: bool, tmp_path: Path) -> None:
+    now = datetime.now(UTC).replace(microsecond=0)
+    box = tmp_path / "box"
+    box.mkdir()
+    messages = (
+        usual(now)
+        + outage(now - timedelta(hours=1))
+        + [mail(f"a{n % 40}@example.com", now - timedelta(hours=n)) for n in range(120)]
+    )
+    for number, raw in enumerate(messages):
+        (box / f"{number:04}.eml").write_bytes(raw)
+    command = [sys.executable, "-c", WORKER]
+    tail = [str(box), "halves"] if halves else [str(box)]
+    env = {**os.environ, "PYTHONPATH": str(Path(bounceclass.__file__).parent.parent)}
+    both = [subprocess.Popen([*command, place, step, *tail], env=env) for step in "01"]
+    assert [process.wait(120) for process in both] == [0, 0]
+    alone = str(tmp_path / "alone.db")
+    with Ledger.open(alone) as ledger:
+        ledger.record_all(judged(*messages))
+    assert content(place) == content(alone)
+
+
+def test_threads_share_a_ledger(place: str) -> None:
+    with Ledger.open(place, clock=Clock()) as ledger, ThreadPoolExecutor(6) as pool:
+        messages = [mail(f"a{n % 7}@example.com", NOW - timedelta(days=n)) for n in range(60)]
+        done = list(pool.map(lambda raw: record(ledger, raw, messages[0]), messages))
+        assert sum(one.messages for one in done) == 60
+        assert list(pool.map(ledger.is_suppressed, [f"a{n}@example.com" for n in range(7)])) == [True] * 7
+
+
+def test_a_fork_has_connections_of_its_own(place: str) -> None:
+    with Ledger.open(place, clock=Clock()) as ledger:
+        ledger.add("fred@example.com")
+        child = os.fork()
+        if not child:
+            os._exit(0 if ledger.is_suppressed("fred@example.com") and ledger.add("mary@example.com") else 1)
+        assert os.waitpid(child, 0)[1] == 0
+        assert ledger.is_suppressed("mary@example.com")
+
+
+def test_a_million_addresses(tmp_path: Path) -> None:
+    addresses = [f"User{n}@Example.com" for n in range(1_000_000)]
+    with Ledger.open(tmp_path / "ledger.db") as ledger:
+        assert ledger.add(addresses[::10]) == 100_000
+        begin = time.perf_counter()
+        left = list(ledger.mailable(addresses))
+        assert time.perf_counter() - begin < 3
+        assert left == [address for number, address in enumerate(addresses) if number % 10]
+
+
+# --- what goes wrong ----------------------------------------------------------------
+
+
+def one_line(error: pytest.ExceptionInfo[LedgerError]) -> str:
+    text = str(error.value)
+    assert "\n" not in text
+    return text
+
+
+def test_the_tables_are_those_of_the_schema(place: str) -> None:
+    Ledger.open(place).close()
+    from alembic.autogenerate import compare_metadata
+    from alembic.migration import MigrationContext
+
+    database = Database(place, 5)
+    with database.engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"version_table": schema.VERSION_TABLE})
+        assert compare_metadata(context, schema.metadata) == []
+        assert context.get_current_revision() == schema.VERSIONS[-1]
+    database.close()
+
+
+def test_a_ledger_of_a_newer_version_is_refused(place: str) -> None:
+    Ledger.open(place).close()
+    database = Database(place, 5)
+    with database.engine.begin() as connection:
+        connection.exec_driver_sql(f"UPDATE {schema.VERSION_TABLE} SET version_num = '9999'")
+    database.close()
+    before = content(place)
+    with pytest.raises(LedgerError) as caught:
+        Ledger.open(place)
+    assert one_line(caught).endswith(": was written by a newer version of bounceclass; upgrade bounceclass")
+    assert content(place) == before
+
+
+@pytest.mark.parametrize(
+    ("place", "complaint"),
+    [
+        ("mysql://root:kept-secret@host/db", "mysql: no ledger there; use SQLite (a path) or postgresql://"),
+        ("://kept-secret", "the ledger's URL cannot be read; write postgresql://user@host/database or a path"),
+        ("sqlite://", "a ledger must be kept somewhere; name a file"),
+        ("/dev/null/x/ledger.db", "/dev/null/x/ledger.db: cannot be created: Not a directory; name another place"),
+    ],
+)
+def test_no_place_for_a_ledger(place: str, complaint: str) -> None:
+    with pytest.raises(LedgerError) as caught:
+        Ledger.open(place, wait=0.2)
+    assert one_line(caught) == complaint
+
+
+def test_a_file_of_something_else(tmp_path: Path) -> None:
+    path = tmp_path / "letter.txt"
+    path.write_text("Dear Sir or Madam, " * 400)
+    with pytest.raises(LedgerError) as caught:
+        Ledger.open(path)
+    assert one_line(caught) == f"{path}: is not a ledger; name another file"
+
+
+def test_the_file_is_its_owners(tmp_path: Path) -> None:
+    path = tmp_path / "data" / "ledger.db"
+    Ledger.open(path).close()
+    assert path.stat().st_mode & 0o077 == 0
+
+
+def test_somebody_else_is_writing(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    with Ledger.open(path, wait=0.3, clock=Clock()) as ledger:
+        other = sqlite3.connect(path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(LedgerError) as caught:
+            record(ledger, mail("fred@example.com", NOW))
+        assert one_line(caught) == f"{path}: was in use by another program for 0.3 s; try again later"
+        assert not ledger.is_suppressed("fred@example.com")  # who only asks need not wait
+        other.execute("ROLLBACK")
+        assert record(ledger, mail("fred@example.com", NOW)).messages == 1
+        other.close()
+
+
+LIMITED = """
+import resource, sys
+from pathlib import Path
+import bounceclass
+from bounceclass.app.ledger import Judged, Ledger, LedgerError
+
+ledger = Ledger.open(sys.argv[1])
+resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
+done = 0
+try:
+    for file in sorted(Path(sys.argv[2]).iterdir()):
+        raw = file.read_bytes()
+        ledger.record(bounceclass.classify(raw), raw=raw)
+        done += 1
+except LedgerError as error:
+    print(done, error)
+"""
+
+
+def test_a_full_disk(tmp_path: Path) -> None:
+    box = tmp_path / "box"
+    box.mkdir()
+    now = datetime.now(UTC)
+    for number in range(200):
+        (box / f"{number:04}.eml").write_bytes(mail(f"a{number}@example.com", now))
+    place = tmp_path / "ledger.db"
+    env = {**os.environ, "PYTHONPATH": str(Path(bounceclass.__file__).parent.parent)}
+    done = subprocess.run(
+        [sys.executable, "-c", LIMITED, place, box], env=env, capture_output=True, text=True, check=False
+    )
+    number, _, words = done.stdout.strip().partition(" ")
+    assert 0 < int(number) < 200, done.stderr
+    assert re.fullmatch(rf"{place}: (the disk is full; make room|cannot be written; look at the disk).*", words)
+    with Ledger.open(place) as ledger:  # what was recorded is there, and the rest can be
+        files = sorted(box.iterdir())
+        again = record(ledger, *(file.read_bytes() for file in files))
+        assert (again.known, again.messages) == (int(number), 200 - int(number))
+
+
+READ_ONLY = """
+import os, sys
+if os.getuid() == 0:
+    os.setgid(65534), os.setuid(65534)
+from bounceclass.app.ledger import Ledger, LedgerError
+try:
+    with Ledger.open(sys.argv[1]) as ledger:
+        print(ledger.is_suppressed("fred@example.com"))
+        ledger.add("mary@example.com")
+except LedgerError as error:
+    print(error)
+"""
+
+
+def test_a_read_only_ledger_can_be_asked(tmp_path: Path) -> None:
+    place = tmp_path / "ledger.db"
+    keeper = Ledger.open(place)
+    keeper.add("fred@example.com")
+    for folder in (tmp_path, *tmp_path.parents[:2]):
+        folder.chmod(0o755 if folder != tmp_path else 0o555)
+    for file in tmp_path.iterdir():
+        file.chmod(0o444)
+    env = {**os.environ, "PYTHONPATH": str(Path(bounceclass.__file__).parent.parent)}
+    done = subprocess.run(
+        [sys.executable, "-c", READ_ONLY, place], env=env, capture_output=True, text=True, check=False
+    )
+    keeper.close()
+    tmp_path.chmod(0o755)
+    assert done.stdout.splitlines() == [
+        "True",
+        f"{place}: cannot be written; make the file and its directory writable",
+    ], done.stderr
+
+
+def test_a_server_that_is_away_for_a_while(server: Postgres) -> None:
+    with Ledger.open(server.database(), wait=30, clock=Clock()) as ledger:
+        record(ledger, mail("fred@example.com", NOW))
+        server.stop()
+        starter = threading.Timer(5, server.start)
+        starter.start()
+        try:
+            begin = time.monotonic()
+            assert record(ledger, mail("fred@example.com", NOW), mail("mary@example.com", NOW)).messages == 1
+            assert time.monotonic() - begin > 4
+            assert ledger.is_suppressed("fred@example.com") is False
+        finally:
+            starter.join()
+
+
+def test_a_server_that_stays_away(server: Postgres) -> None:
+    place = server.database()
+    with Ledger.open(place, wait=0.5) as ledger:
+        server.stop()
+        try:
+            with pytest.raises(LedgerError) as caught:
+                ledger.add("fred@example.com")
+        finally:
+            server.start()
+        assert one_line(caught).startswith(f"postgresql://bounce:***@127.0.0.1:{server.port}/ledger")
+        assert "refused" in one_line(caught)
+        assert ledger.add("fred@example.com") == 1
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "complaint"),
+    [
+        (Postgres.PASSWORD, "not-the-password", "refuses user or password; correct the URL"),
+        ("/ledger", "/no_such_", 'does not exist'),
+        ("ledger", "ledger?passwrod=hidden&x=", "invalid"),
+    ],
+)  # fmt: skip
+def test_a_wrong_url_is_told_at_once_and_without_the_password(
+    server: Postgres, old: str, new: str, complaint: str
+) -> None:
+    begin = time.monotonic()
+    with pytest.raises(LedgerError) as caught:
+        Ledger.open(server.database().replace(old, new), wait=20)
+    assert time.monotonic() - begin < 10
+    assert complaint in one_line(caught)
+    assert not re.search(f"{Postgres.PASSWORD}|not-the-password|hidden", one_line(caught))

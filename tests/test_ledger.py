@@ -362,7 +362,7 @@ def test_every_fixture(place: str) -> None:
             for failure in one.report.failures
             if failure.suppress and failure.recipient and failure.action == "failed"
         }
-        assert {event.address for event in ledger.suppressed()} <= {address for address in done.suppressed}
+        assert {event.address for event in ledger.suppressed()} <= set(done.suppressed)
         known = {address for address in dead if ledger.why(address).events}
         assert known == {address for address in dead if "@" in address}
         assert ledger.record_all(messages).known == len(FIXTURES)
@@ -413,21 +413,21 @@ def test_no_address_stands_anywhere(place: str) -> None:
     with Ledger.open(place, hash_key=key, policy=STRICT, clock=clock) as ledger:
         source = "imap://bounces@example.org@host/INBOX"
         messages = [Judged(report=one.report, raw=one.raw, source=source) for one in judged(
-            odd, mail("mary@example.com", NOW, "550 5.1.1 <mary@example.com>: unknown here"), complaint("ann@example.com"), vacation("tom@example.com", NOW)
+            odd, mail("rosa@example.com", NOW, "550 5.1.1 <rosa@example.com>: unknown here"), complaint("ann@example.com"), vacation("tom@example.com", NOW)
         )]  # fmt: skip
         done = ledger.record_all(messages, run=ledger.begin_run(source))
         ledger.add("zoe@example.com", note="zoe@example.com asked")
         assert len(done.suppressed) == 2
         assert not any("@" in key for key in done.suppressed + done.complaints)
         assert ledger.is_suppressed("Fred.Smith@example.com")
-        assert list(ledger.mailable(["tom@example.com", "mary@example.com", "ann@example.com"])) == ["tom@example.com"]
+        assert list(ledger.mailable(["tom@example.com", "rosa@example.com", "ann@example.com"])) == ["tom@example.com"]
         assert [one.address for one in ledger.suppressed()] == [None] * 3
         why = ledger.why("fred.smith@example.com")
         assert (why.standing.state, why.events[0].diagnostic) == (State.SUPPRESSED, "550 5.1.1 ~ is unknown; ~")
         assert len(list(ledger.replay(CAUTIOUS))) == 2
     everything = repr(content(place)) + repr(_column(place, "source"))
     assert "@" not in everything
-    assert not re.search("fred|mary|ann@|tom|zoe", everything)
+    assert not re.search("fred|rosa|ann@|tom|zoe", everything)
 
 
 def _column(place: str, name: str) -> list[object]:
@@ -474,7 +474,7 @@ def refused(name: str, when: datetime) -> bytes:
 def usual(until: datetime, days: int = 10) -> list[bytes]:
     """What Google refuses on ordinary days: two addresses an hour."""
     return [
-        refused(f"dead{day}-{n}", until - timedelta(days=day, minutes=n))
+        refused(f"dead{day}-{n}", until - timedelta(days=day, minutes=n + 1))
         for day in range(1, days + 1)
         for n in range(2)
     ]
@@ -519,7 +519,7 @@ def test_a_person_may_decide_otherwise(place: str) -> None:
 
 def test_the_order_in_which_mail_comes_does_not_matter(tmp_path: Path) -> None:
     """Old mail that comes late is history too: what looked like an incident may be none."""
-    messages = judged(*usual(NOW), *outage(NOW - timedelta(days=3), 12), *outage(NOW - timedelta(minutes=59)))
+    messages = judged(*usual(NOW), *outage(NOW - timedelta(days=3), 8), *outage(NOW - timedelta(minutes=59)))
     kept = []
     for number, order in enumerate((messages, messages[::-1], messages[::2] + messages[1::2])):
         place = str(tmp_path / f"{number}.db")
@@ -750,47 +750,25 @@ def test_a_full_disk(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", LIMITED, place, box], env=env, capture_output=True, text=True, check=False
     )
-    number, _, words = done.stdout.strip().partition(" ")
-    assert 0 < int(number) < 200, done.stderr
+    count, _, words = done.stdout.strip().partition(" ")
+    assert 0 < int(count) < 200, done.stderr
     assert re.fullmatch(rf"{place}: (the disk is full; make room|cannot be written; look at the disk).*", words)
     with Ledger.open(place) as ledger:  # what was recorded is there, and the rest can be
         files = sorted(box.iterdir())
         again = record(ledger, *(file.read_bytes() for file in files))
-        assert (again.known, again.messages) == (int(number), 200 - int(number))
-
-
-READ_ONLY = """
-import os, sys
-if os.getuid() == 0:
-    os.setgid(65534), os.setuid(65534)
-from bounceclass.app.ledger import Ledger, LedgerError
-try:
-    with Ledger.open(sys.argv[1]) as ledger:
-        print(ledger.is_suppressed("fred@example.com"))
-        ledger.add("mary@example.com")
-except LedgerError as error:
-    print(error)
-"""
+        assert (again.known, again.messages) == (int(count), 200 - int(count))
 
 
 def test_a_read_only_ledger_can_be_asked(tmp_path: Path) -> None:
-    place = tmp_path / "ledger.db"
-    keeper = Ledger.open(place)
-    keeper.add("fred@example.com")
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(0o755 if folder != tmp_path else 0o555)
-    for file in tmp_path.iterdir():
-        file.chmod(0o444)
-    env = {**os.environ, "PYTHONPATH": str(Path(bounceclass.__file__).parent.parent)}
-    done = subprocess.run(
-        [sys.executable, "-c", READ_ONLY, place], env=env, capture_output=True, text=True, check=False
-    )
-    keeper.close()
-    tmp_path.chmod(0o755)
-    assert done.stdout.splitlines() == [
-        "True",
-        f"{place}: cannot be written; make the file and its directory writable",
-    ], done.stderr
+    Ledger.open(tmp_path / "ledger.db").add("fred@example.com")
+    with Ledger.open(f"sqlite:///file:{tmp_path}/ledger.db?mode=ro&uri=true") as ledger:
+        assert ledger.is_suppressed("fred@example.com")
+        with pytest.raises(LedgerError) as caught:
+            ledger.add("mary@example.com")
+        assert (
+            one_line(caught)
+            == f"file:{tmp_path}/ledger.db: cannot be written; make the file and its directory writable"
+        )
 
 
 def test_a_server_that_is_away_for_a_while(server: Postgres) -> None:

@@ -335,6 +335,8 @@ def test_addresses_in_both_forms_of_a_domain(tmp_path: Path) -> None:
         ledger.add("fred@b\u00fccher.example")
         assert ledger.is_suppressed("Fred@XN--BCHER-KVA.example")
         assert ledger.is_suppressed("fred@bu\u0308cher.example")  # not composed
+        assert ledger.add("fred@\u00fc..example") == 1  # no domain at all
+        assert ledger.is_suppressed("FRED@\u00dc..EXAMPLE")
 
 
 def test_hostile_text(place: str) -> None:
@@ -608,6 +610,31 @@ def test_two_processes_come_to_the_totals_of_one(place: str, halves: bool, tmp_p
     env = {**os.environ, "PYTHONPATH": str(Path(bounceclass.__file__).parent.parent)}
     both = [subprocess.Popen([*command, place, step, *tail], env=env) for step in "01"]
     assert [process.wait(120) for process in both] == [0, 0]
+    alone = str(tmp_path / "alone.db")
+    with Ledger.open(alone) as ledger:
+        ledger.record_all(judged(*messages))
+    assert content(place) == content(alone)
+
+
+def test_a_killed_run_can_be_run_again(place: str, tmp_path: Path) -> None:
+    now = datetime.now(UTC).replace(microsecond=0)
+    box = tmp_path / "box"
+    box.mkdir()
+    messages = [mail(f"a{n % 50}@example.com", now - timedelta(hours=n)) for n in range(600)]
+    for number, raw in enumerate(messages):
+        (box / f"{number:04}.eml").write_bytes(raw)
+    env = {**os.environ, "PYTHONPATH": str(Path(bounceclass.__file__).parent.parent)}
+    command = [sys.executable, "-c", WORKER, place, "1", str(box)]
+    with Ledger.open(place) as ledger:
+        process = subprocess.Popen(command, env=env)
+        while not sum(ledger.states().values()):
+            time.sleep(0.001)
+        process.kill()
+        process.wait(60)
+        done = ledger.record_all(judged(*messages))
+        assert done.known > 0
+        assert done.messages > 0
+        assert done.messages + done.known == 600
     alone = str(tmp_path / "alone.db")
     with Ledger.open(alone) as ledger:
         ledger.record_all(judged(*messages))

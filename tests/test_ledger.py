@@ -26,6 +26,7 @@ from bounceclass.app.ledger import Judged, Ledger, LedgerError, Recorded, schema
 from bounceclass.app.ledger.database import Database
 from bounceclass.app.ledger.records import message_key
 from bounceclass.app.policy import State, What
+from bounceclass.model import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -573,6 +574,22 @@ def test_replaying_finds_the_incidents_of_the_new_policy(tmp_path: Path) -> None
         assert len(moves(ledger.replay(deaf))) == 40
         assert len(ledger.adopt(deaf).suppressed) == 40
         assert len(moves(ledger.replay(STRICT))) == 40
+
+
+# --- the page -----------------------------------------------------------------------
+
+
+def test_the_page_is_true(tmp_path: Path) -> None:
+    root = Path(__file__).parent.parent
+    page = (root / "docs" / "ledger.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    code = code.replace("bounces.db", str(tmp_path / "bounces.db"))
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=root, check=False)
+    assert done.stdout.splitlines()[:2] == ["fred.oduya@example.com", "mary@example.com"], done.stderr
+    (policy,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    assert policyfile.parse(policy.encode()).reasons == {Reason.USER_UNKNOWN: CAUTIOUS.reasons[Reason.USER_UNKNOWN]}
+    for state in State:
+        assert f"| `{state}` |" in page
 
 
 # --- many at once -------------------------------------------------------------------

@@ -117,6 +117,10 @@ class Ledger:
         """Where the ledger is kept, for people: without a password."""
         return self._database.place
 
+    def now(self) -> datetime:
+        """Return the time as the ledger has it, in UTC."""
+        return self._clock()
+
     # -- recording
 
     def record(self, report: Report, *, raw: bytes | None = None, source: str = "") -> Recorded:
@@ -309,6 +313,11 @@ class Ledger:
             return sorted(found, key=lambda one: (one.opened, one.provider), reverse=True)
 
         return self._database.read(work)
+
+    def open_incidents(self) -> list[str]:
+        """Return the names of the incidents that hold suppressions now."""
+        now = self._clock()
+        return [incident.name for incident in self.incidents() if incident.status(now) == "open"]
 
     def rule(self, name: str, verdict: Verdict) -> Incident:
         """Decide about the incident called *name*: its strikes count, or never do.  Return it as it is then.

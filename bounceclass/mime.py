@@ -74,6 +74,8 @@ _BOUNDARY = re.compile(rb"\n--")
 # field-name (RFC 5322 3.6.8) and the colon, spaces between them as obs-* allows
 _FIELD = re.compile(rb"[!-9;-~]{1,200}[ \t]{0,20}:")
 _FIELD_NAME = re.compile(r"[A-Za-z][!-9;-~]{0,100}[ \t]{0,20}:(?!//)")
+# Folding white space (RFC 5322 3.2.2)
+_FOLD = re.compile(r"\r?\n[ \t]+")
 _CHARSET = re.compile(r"charset\s{0,9}=\s{0,9}[\"']?([^\s\"';]{1,40})", re.I)
 _REPORT_TYPE = re.compile(r"report-type\s{0,9}=\s{0,9}\"?([^\s\";]{1,80})", re.I)
 # ISO-2022 designations of JIS X 0208 and 0201 (RFC 1468)
@@ -109,6 +111,10 @@ _CODECS = {
 }
 
 
+class _Childless(Exception):
+    """A multipart has no parts: fast-mail-parser drops its body."""
+
+
 class _Node(Protocol):
     """One part of a message, as fast-mail-parser's ``PyLazyMimePart`` has it."""
 
@@ -140,7 +146,7 @@ def parse(raw: bytes, *, max_bytes: int = MAX_BYTES) -> Mail:
     if not _FIELD.match(raw):
         defects.append(NO_HEADER)
         raw = b"\n" + raw
-    return _mail(_tree(raw, defects), defects)
+    return _taken_apart(raw, defects)
 
 
 def parse_header(text: str) -> dict[str, list[str]]:
@@ -161,7 +167,20 @@ def parse_header(text: str) -> dict[str, list[str]]:
     head = _bounded((head[: end.start()] if end else head)[:MAX_TEXT], [])
     if not _FIELD.match(head):
         return {}
-    return _fields(_tree(head + b"\n\n", []).headers)
+    if b"=?" in head or not head.isascii():
+        return _taken_apart(head + b"\n\n", []).headers
+    return _split(head.decode("ascii"))
+
+
+def _split(head: str) -> dict[str, list[str]]:
+    """Return the fields of a header in plain ASCII, like ``_fields``."""
+    fields: dict[str, list[str]] = {}
+    for line in _FOLD.sub(" ", head).splitlines():
+        name, colon, value = line.partition(":")
+        name = name.rstrip().lower()
+        if colon and name and " " not in name:
+            fields.setdefault(name, []).append(" ".join(value[:MAX_FIELD].split()))
+    return fields
 
 
 def _plain_lines(raw: bytes, defects: list[str]) -> bytes:
@@ -183,6 +202,8 @@ def _plain_lines(raw: bytes, defects: list[str]) -> bytes:
 
 def _bounded(raw: bytes, defects: list[str]) -> bytes:
     """Cut what only an attack has so many of, and what would take parsers minutes."""
+    if len(raw) < 2 * min(MAX_BOUNDARIES, MAX_WORDS):
+        return raw  # there is no room for so many
     if raw.count(b"\n--") > MAX_BOUNDARIES:
         last = next(itertools.islice(_BOUNDARY.finditer(raw), MAX_BOUNDARIES, None))
         raw = raw[: last.start() + 1]
@@ -193,17 +214,10 @@ def _bounded(raw: bytes, defects: list[str]) -> bytes:
     return raw
 
 
-def _tree(raw: bytes, defects: list[str]) -> _Node:
+def _taken_apart(raw: bytes, defects: list[str]) -> Mail:
     try:
-        tree = fast_mail_parser.parse_email_tree(raw, mode="lazy")
-        for node, _ in _walk(tree):
-            if node.content_type.startswith("multipart/"):
-                if not node.children:
-                    break  # fast-mail-parser drops the body of a multipart without parts
-            elif node.content_type.startswith(("text/", "message/")):
-                _ = node.content  # raises DecodeError on bad base64
-        else:
-            return tree
+        return _mail(fast_mail_parser.parse_email_tree(raw, mode="lazy"), defects.copy())
+    except _Childless:
         defects.append("mime: a multipart without parts")
     except (fast_mail_parser.ParseError, fast_mail_parser.DecodeError) as error:
         defects.append(f"mime: {type(error).__name__}")
@@ -211,7 +225,7 @@ def _tree(raw: bytes, defects: list[str]) -> _Node:
 
     if len(raw) > MAX_BROKEN:
         defects.append(f"size: only the first {MAX_BROKEN} bytes of a broken message were read")
-    return _stdlib_mime.read(raw[:MAX_BROKEN])
+    return _mail(_stdlib_mime.read(raw[:MAX_BROKEN]), defects)
 
 
 def _walk(root: _Node, *, into_messages: bool = False) -> Iterator[tuple[_Node, int]]:
@@ -225,12 +239,15 @@ def _walk(root: _Node, *, into_messages: bool = False) -> Iterator[tuple[_Node, 
 
 
 def _mail(root: _Node, defects: list[str]) -> Mail:
+    """Return what the parts of *root* hold; raises DecodeError and _Childless where ``email`` must read the message."""
     plain: list[str] = []
     html: list[str] = []
     machine: list[tuple[str, str]] = []
     returned: dict[str, list[str]] | None = None
     for node, depth in _walk(root):
         kind = node.content_type
+        if kind.startswith("multipart/") and not node.children:
+            raise _Childless
         if depth == MAX_DEPTH:
             defects.append(f"mime: nested deeper than {MAX_DEPTH} parts")
             break
@@ -270,9 +287,15 @@ def _attached(node: _Node) -> bool:
 
 
 def _fields(headers: dict[str, list[str]]) -> dict[str, list[str]]:
+    """Return *headers* with their names in lower case and their values unfolded, white space counting as one space."""
     fields: dict[str, list[str]] = {}
     for name, values in headers.items():
-        fields.setdefault(name.strip().lower(), []).extend(" ".join(value[:MAX_FIELD].split()) for value in values)
+        unfolded = [" ".join(value[:MAX_FIELD].split()) for value in values]
+        key = name.strip().lower()
+        if key in fields:
+            fields[key] += unfolded
+        else:
+            fields[key] = unfolded
     return fields
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from typing import IO
 
-__all__ = ["STDIN", "Item", "read", "size"]
+__all__ = ["CHUNK", "MAILDIR", "STDIN", "Item", "files", "mbox", "message", "messages", "read", "size"]
 
 STDIN = "-"
 """The path that means standard input."""
@@ -34,7 +34,8 @@ _SEPARATOR = re.compile(rb"From [^\r\n]*\d:\d\d")
 _MAIL = re.compile(rb"(?:\xef\xbb\xbf)?\s{0,999}(?:>?From |[!-9;-~]{1,200}[ \t]{0,20}:)")
 # A line that mboxo or mboxrd quoted
 _QUOTED = re.compile(rb">+From ")
-_MAILDIR = ("cur", "new", "tmp")
+MAILDIR = ("cur", "new", "tmp")
+"""The directories that make a Maildir; a message in the last is still being written."""
 
 
 class Item(NamedTuple):
@@ -61,9 +62,9 @@ def read(paths: Iterable[str], stdin: IO[bytes] | None = None, *, max_bytes: int
             closed = Item(STDIN, OSError(errno.EBADF, "standard input is closed"), 0)
             yield from _stream(stdin, STDIN, max_bytes) if stdin else [closed]
             continue
-        for file, error in _files(Path(path)):
+        for file, error in files(Path(path)):
             if error is None:
-                yield from _file(file, max_bytes, named=file == Path(path))
+                yield from messages(file, max_bytes, named=file == Path(path))
             else:
                 yield Item(_name(file), error, 0)
 
@@ -74,7 +75,7 @@ def size(paths: Iterable[str]) -> int | None:
     for path in paths:
         if path == STDIN:
             return None
-        for file, error in _files(Path(path)):
+        for file, error in files(Path(path)):
             if error is None:
                 try:
                     about = file.stat()
@@ -89,8 +90,11 @@ def size(paths: Iterable[str]) -> int | None:
 # --- directories ------------------------------------------------------------------
 
 
-def _files(start: Path) -> Iterator[tuple[Path, OSError | None]]:
-    """Yield the files under *start*, or *start* itself, each with what keeps it from being read."""
+def files(start: Path, *, deep: bool = True) -> Iterator[tuple[Path, OSError | None]]:
+    """Yield the files under *start*, or *start* itself, each with what keeps it from being read.
+
+    Where they are not to be *deep*, directories in *start* are passed over.
+    """
     waiting = [start]
     while waiting:
         path = waiting.pop()
@@ -99,7 +103,7 @@ def _files(start: Path) -> Iterator[tuple[Path, OSError | None]]:
             if not stat.S_ISDIR(mode):
                 if path is start or stat.S_ISREG(mode):
                     yield path, None
-            elif path is start or not path.is_symlink():
+            elif path is start or (deep and not path.is_symlink()):
                 waiting.extend(reversed(_children(path)))
         except OSError as error:
             yield path, error
@@ -107,7 +111,7 @@ def _files(start: Path) -> Iterator[tuple[Path, OSError | None]]:
 
 def _children(folder: Path) -> list[Path]:
     """Return what a directory holds, sorted; of a Maildir its messages, and not those still being written."""
-    maildir = [folder / name for name in _MAILDIR]
+    maildir = [folder / name for name in MAILDIR]
     if all(part.is_dir() for part in maildir):
         return maildir[:2]
     return sorted(child for child in folder.iterdir() if not child.name.startswith("."))
@@ -121,13 +125,25 @@ def _name(path: Path) -> str:
 # --- files and streams ------------------------------------------------------------
 
 
-def _file(path: Path, max_bytes: int, *, named: bool) -> Iterator[Item]:
+def message(path: Path, max_bytes: int) -> Item:
+    """Return the message that the file at *path* is."""
     name = _name(path)
     try:
         with path.open("rb") as file:
-            if path.suffix.lower() == ".eml":
-                yield _single(file, b"", name, max_bytes)
-            elif named or _MAIL.match(file.peek(CHUNK)):
+            return _single(file, b"", name, max_bytes)
+    except OSError as error:
+        return Item(name, error, 0)
+
+
+def messages(path: Path, max_bytes: int, *, named: bool = False) -> Iterator[Item]:
+    """Yield the messages of the file at *path*; none where it looks like no mail and was not *named* by the user."""
+    if path.suffix.lower() == ".eml":
+        yield message(path, max_bytes)
+        return
+    name = _name(path)
+    try:
+        with path.open("rb") as file:
+            if named or _MAIL.match(file.peek(CHUNK)):
                 yield from _stream(file, name, max_bytes)
     except OSError as error:
         yield Item(name, error, 0)
@@ -138,7 +154,7 @@ def _stream(file: IO[bytes], name: str, max_bytes: int) -> Iterator[Item]:
     try:
         first = file.readline(CHUNK)
         if first.startswith(b"From "):
-            yield from _mbox(file, first, name, max_bytes)
+            yield from mbox(file, first, name, max_bytes)
         else:
             yield _single(file, first, name, max_bytes)
     except OSError as error:
@@ -155,11 +171,12 @@ def _single(file: IO[bytes], first: bytes, name: str, max_bytes: int) -> Item:
     return Item(name, content[: max_bytes + 1], length)
 
 
-def _mbox(file: IO[bytes], first: bytes, name: str, max_bytes: int) -> Iterator[Item]:
+def mbox(file: IO[bytes], first: bytes, name: str, max_bytes: int) -> Iterator[Item]:
     """Yield the messages of an mbox whose first line is *first*, without separators and quoting.
 
     A separator is a From_ line after an empty line.  Of a message longer than the cap the
-    rest is passed over.  An mbox of one message keeps the name of its file.
+    rest is passed over.  An mbox of one message keeps the name of its file.  The sizes
+    of the items add up to what was read.
     """
     number, length, message = 1, len(first), bytearray()
     begins = first.endswith(b"\n")  # the next line begins a line of the file

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
 __all__ = ["make_maildir", "move_file", "sync_directories", "sync_file"]
 
@@ -39,25 +40,20 @@ def make_maildir(folder: Path) -> None:
 def move_file(source: Path, folder: Path) -> None:
     """Move a file into *folder*; where its name is taken there, it gets a number.  Nothing is overwritten.
 
-    The file stands in both places for a moment.  One that a crash left so is moved again
-    by the next run, which finds it there.
+    The file stands in both places for a moment, and may after a crash.
     """
-    number = 0
-    while True:
+    for number in itertools.count():
         target = folder / (f"{source.stem}-{number}{source.suffix}" if number else source.name)
+        if os.path.lexists(target):
+            continue
         try:
             os.link(source, target, follow_symlinks=False)
         except FileExistsError:
-            if not target.samefile(source):
-                number += 1
-                continue
+            continue
         except OSError as error:
             if error.errno not in _NO_LINKS:
                 raise
-            if os.path.lexists(target):  # a file system without links: the best that it can do
-                number += 1
-                continue
-            source.rename(target)
-            return
-        source.unlink()
+            source.rename(target)  # a file system without links
+        else:
+            source.unlink()
         return

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from bounceclass.app import sources
@@ -12,6 +11,7 @@ from bounceclass.app.mailboxes.disk import make_maildir, sync_directories
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from bounceclass.app.mailboxes.base import Kind
     from bounceclass.app.mailboxes.settings import Maildir

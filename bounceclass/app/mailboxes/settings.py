@@ -145,7 +145,7 @@ def settings(table: Mapping[str, Any]) -> Settings:
     Raises msgspec.ValidationError, which names the key.
     """
     known = Maildir | Mbox | Directory | Imap | Pop3
-    made: Settings = msgspec.convert(dict(table), known, dec_hook=_secret)  # type: ignore[arg-type]
+    made: Settings = msgspec.convert(dict(table), known, dec_hook=_secret)
     return made
 
 

@@ -1,0 +1,369 @@
+"""A folder of an IMAP account (RFC 3501 and 9051), read by UID.
+
+Nothing is marked as seen by reading (``BODY.PEEK``); a dry run opens the folder with
+EXAMINE.  Messages are moved with MOVE (RFC 6851).  Without it they are copied, marked
+``\\Deleted`` and expunged by UID (RFC 4315); a keyword set before the copy tells the next
+run which messages an interrupted one may have copied already.  A plain EXPUNGE, which
+would remove what others marked, is never sent: without UIDPLUS messages stay marked.
+
+Messages that are to be left get a keyword too, by which the next run passes them over.
+Where the server keeps no keywords each run reads them all again, which is harmless to
+whoever knows messages by their content; ``position`` helps who wants to avoid it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import time
+from collections import defaultdict
+from itertools import islice
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+from imapclient import IMAPClient
+from imapclient.exceptions import IMAPClientAbortError, IMAPClientError
+
+from bounceclass.app.mailboxes.base import Fetched, Kind, MailboxError
+from bounceclass.app.mailboxes.network import Refused, Server, tls
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from bounceclass.app.mailboxes.settings import Imap
+
+__all__ = ["ImapMailbox", "Position"]
+
+FILING = b"$BounceclassFiling"
+"""The keyword of a message that is being copied."""
+DONE = b"$BounceclassDone"
+"""The keyword of a message that is left where it is."""
+DELETED = rb"\Deleted"
+BATCH = 200
+"""Messages that a command names at most."""
+CHUNK = 8 * 1024 * 1024
+"""Bytes that are fetched at once at most, but for a single message."""
+RENEW = 300.0
+"""Seconds after which IDLE is renewed: RFC 2177 allows 29 minutes, but routers forget a silent connection sooner."""
+POLL = 60.0
+"""Seconds between two looks where the server does not offer IDLE."""
+
+
+class Position(NamedTuple):
+    """How far a folder was read: UIDs rise for as long as the UIDVALIDITY stays the same."""
+
+    uidvalidity: int
+    uid: int
+
+
+class ImapMailbox:
+    """The undeleted messages of a folder; the handle is a ``Position``."""
+
+    def __init__(self, source: Imap, *, dry_run: bool) -> None:
+        self._source = source
+        self._dry = dry_run
+        self._server = Server(
+            source, source.service, IMAPClientError, lambda error: isinstance(error, IMAPClientAbortError)
+        )
+        self._connection: IMAPClient | None = None
+        self._uidvalidity = 0
+        self._keywords = False
+        self._read = 0  # the highest UID that was fetched over this connection
+        self._targets: dict[str, str] = {}  # the folders that are known to be there, by their names in the settings
+        self.position: Position | None = None
+        """The last message that was filed, where messages are left and the server keeps no keywords.
+
+        Set it to that of the run before, before messages are fetched, to begin after it.
+        """
+
+    # --- the connection -----------------------------------------------------------
+
+    def __enter__(self) -> Self:
+        source = self._source
+        context = tls(source) if source.security != "none" else None
+        self._connection = self._server.ask(
+            "a connection",
+            lambda: IMAPClient(
+                source.host,
+                source.service,
+                ssl=source.security == "tls",
+                ssl_context=context,
+                timeout=source.timeout,
+            ),
+        )
+        try:
+            if source.security == "starttls":
+                self._server.ask("STARTTLS (correct port, or set security)", lambda: self._client.starttls(context))
+            self._server.connected = True
+            self._log_in()
+            self._select()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._connection is None:
+            return
+        client, self._connection = self._connection, None
+        try:
+            if self._server.connected:
+                client.logout()  # never CLOSE, which expunges
+            else:
+                client.shutdown()
+        except (IMAPClientError, OSError):
+            pass  # all that was asked for is done, and the connection is gone
+        self._server.connected = False
+
+    @property
+    def _client(self) -> IMAPClient:
+        if self._connection is None:
+            raise ValueError("the mailbox is not open")
+        return self._connection
+
+    def _log_in(self) -> None:
+        source, client = self._source, self._client
+        if source.token:
+            token = self._server.secret(source.token)
+            if client.has_capability("AUTH=XOAUTH2"):
+                log_in = client.oauth2_login
+            else:
+                log_in = client.oauthbearer_login
+            self._server.ask(f"the token for {source.user}", lambda: log_in(source.user, token))
+        elif source.password:
+            password = self._server.secret(source.password)
+            # LOGIN takes nothing but ASCII
+            log_in = client.plain_login if client.has_capability("AUTH=PLAIN") else client.login
+            self._server.ask(f"the password for {source.user}", lambda: log_in(source.user, password))
+
+    def _select(self) -> None:
+        folder = self._source.folder
+        try:
+            about = self._ask("a folder", lambda client: client.select_folder(folder, readonly=self._dry))
+        except Refused as refused:
+            raise self._missing(refused) from None
+        self._uidvalidity = int(about.get(b"UIDVALIDITY", 0))
+        self._keywords = rb"\*" in about.get(b"PERMANENTFLAGS", ())
+
+    def _missing(self, refused: Refused) -> MailboxError:
+        """Return what to say of a folder that cannot be opened, with the names that are most like it."""
+        wanted = self._source.folder
+        names = [name for _, _, name in self._ask("the list of folders", lambda client: client.list_folders())]
+        if wanted in names:
+            return refused
+        near = difflib.get_close_matches(wanted, names, n=3, cutoff=0.5) or sorted(names)[:5]
+        return MailboxError(f"no folder {wanted} for {self._source.user} at {self._source.host}; try {', '.join(near)}")
+
+    def _ask(self, what: str, do: Callable[[IMAPClient], Any]) -> Any:
+        return self._server.ask(what, lambda: do(self._client))
+
+    # --- fetching -----------------------------------------------------------------
+
+    def messages(self) -> Iterator[Fetched]:
+        for batch in _batches(self._fresh()):
+            sizes = self._ask("the sizes", lambda client, uids=batch: client.fetch(uids, ["RFC822.SIZE"]))
+            known = {uid: about.get(b"RFC822.SIZE", 0) for uid, about in sizes.items()}
+            for chunk in _chunks(known, self._source.max_bytes):
+                yield from self._fetch(chunk)
+            self._read = batch[-1]
+
+    def wait(self, timeout: float) -> bool:
+        """Wait for new messages, at most *timeout* seconds; return whether there are any.
+
+        It may be asked once ``messages`` has come to its end, which it can then be called for again.
+        """
+        until = time.monotonic() + timeout
+        idle = self._ask("its capabilities", lambda client: client.has_capability("IDLE"))
+        while True:
+            if self._fresh():
+                return True
+            left = until - time.monotonic()
+            if left <= 0:
+                return False
+            if idle:
+                self._ask("IDLE", lambda client, left=left: _idle(client, min(left, RENEW)))
+            else:
+                time.sleep(min(left, POLL))
+                self._ask("NOOP", lambda client: client.noop())
+
+    def _fresh(self) -> list[int]:
+        """Return the UIDs of the messages that this connection has not fetched, in their order."""
+        criteria = ["UNDELETED"]
+        if self._source.after == "leave" and self._keywords:
+            criteria += ["UNKEYWORD", DONE.decode("ascii")]
+        after = self._read
+        if self.position and self.position.uidvalidity == self._uidvalidity:
+            after = max(after, self.position.uid)
+        if after:
+            criteria += ["UID", f"{after + 1}:*"]
+        # the range always has the last message, however low its UID
+        return sorted(uid for uid in self._ask("a search", lambda client: client.search(criteria)) if uid > after)
+
+    def _fetch(self, uids: Sequence[int]) -> Iterator[Fetched]:
+        """Yield the messages of these UIDs; where the server trips over one, the others all the same."""
+        section = f"BODY.PEEK[]<0.{self._source.max_bytes + 1}>"
+        try:
+            found = self._ask("a message", lambda client: client.fetch(uids, [section]))
+        except Refused as refused:
+            if len(uids) > 1:
+                for uid in uids:
+                    yield from self._fetch([uid])
+            else:
+                yield Fetched(self._name(uids[0]), refused, Position(self._uidvalidity, uids[0]))
+            return
+        for uid in uids:
+            if uid in found:  # else somebody deleted it meanwhile
+                yield Fetched(self._name(uid), self._content(found[uid]), Position(self._uidvalidity, uid))
+
+    def _content(self, answer: dict[bytes, Any]) -> bytes | MailboxError:
+        content = answer.get(b"BODY[]<0>")
+        if isinstance(content, bytes):
+            return content[: self._source.max_bytes + 1]
+        return MailboxError(f"{self._source.host} has the message but sent nothing of it")
+
+    def _name(self, uid: int) -> str:
+        return f"imap://{self._source.host}/{self._source.folder};UID={uid}"
+
+    # --- filing -------------------------------------------------------------------
+
+    def file(self, filed: Sequence[tuple[Any, Kind]]) -> None:
+        if self._dry:
+            return
+        # a handle of another UIDVALIDITY means nothing here: its message is fetched again
+        valid = [(handle.uid, kind) for handle, kind in filed if handle.uidvalidity == self._uidvalidity]
+        if self._source.after == "move":
+            groups = defaultdict(list)
+            for uid, kind in valid:
+                groups[self._source.folder_name(kind)].append(uid)
+        else:
+            groups = {"": [uid for uid, _ in valid]}
+        for name, group in groups.items():
+            for uids in _batches(sorted(group)):
+                self._file(uids, name)
+
+    def _file(self, uids: list[int], name: str) -> None:
+        if self._source.after == "leave":
+            self._remember(uids)
+        elif self._source.after == "delete":
+            self._remove(uids)
+        elif self._has("MOVE"):
+            target = self._target(name)
+            self._ask("the move to a folder", lambda client: client.move(uids, target))
+        else:
+            self._copy(uids, self._target(name))
+            self._remove(uids)
+
+    def _has(self, capability: str) -> bool:
+        return bool(self._ask("its capabilities", lambda client: client.has_capability(capability)))
+
+    def _remember(self, uids: list[int]) -> None:
+        if self._keywords:
+            self._mark(uids, DONE)
+        else:
+            self.position = Position(self._uidvalidity, max(uids[-1], self.position.uid if self.position else 0))
+
+    def _mark(self, uids: list[int], flag: bytes) -> None:
+        self._ask("a flag", lambda client: client.add_flags(uids, [flag], silent=True))
+
+    def _remove(self, uids: list[int]) -> None:
+        self._mark(uids, DELETED)
+        if self._has("UIDPLUS"):
+            self._ask("the removal of messages", lambda client: client.uid_expunge(uids))
+
+    def _copy(self, uids: list[int], target: str) -> None:
+        """Copy messages, but for those that an interrupted run has copied there already."""
+        if self._keywords:
+            begun = self._ask("a search", lambda client: client.search(["KEYWORD", FILING.decode("ascii")]))
+            copied = self._copied(sorted(set(uids).intersection(begun)), target)
+            uids = [uid for uid in uids if uid not in copied]
+            if not uids:
+                return
+            self._mark(uids, FILING)
+        self._ask("the copy to a folder", lambda client: client.copy(uids, target))
+
+    def _copied(self, uids: list[int], target: str) -> set[int]:
+        """Return which of these messages have a copy in *target*; copies in the other folders are removed.
+
+        A copy has the keyword, as the message has, and the same bytes.
+        """
+        if not uids:
+            return set()
+        whole = {uid: self._whole(uid) for uid in uids}
+        found: set[int] = set()
+        for folder in {self._full_name(self._source.folder_name(kind)) for kind in Kind}:
+            if not self._ask("a folder", lambda client, name=folder: client.folder_exists(name)):
+                continue
+            self._ask("a folder", lambda client, name=folder: client.select_folder(name))
+            free = {copy: self._whole(copy) for content in whole.values() for copy in self._alike(len(content))}
+            for uid, content in whole.items():
+                copy = next((copy for copy, other in free.items() if other == content), None)
+                if copy is not None:
+                    del free[copy]
+                    if folder == target:
+                        found.add(uid)
+                    else:
+                        self._remove([copy])
+        self._select()
+        return found
+
+    def _alike(self, size: int) -> list[int]:
+        """Return the messages of the selected folder that were copied there and have this size."""
+        criteria = ["KEYWORD", FILING.decode("ascii"), "LARGER", size - 1, "SMALLER", size + 1]
+        return list(self._ask("a search", lambda client: client.search(criteria)))
+
+    def _whole(self, uid: int) -> bytes:
+        answer = self._ask("a message", lambda client: client.fetch([uid], ["BODY.PEEK[]"]))
+        content = answer.get(uid, {}).get(b"BODY[]")
+        return content if isinstance(content, bytes) else b""
+
+    # --- folders ------------------------------------------------------------------
+
+    def _target(self, name: str) -> str:
+        """Return the folder *name* as the server calls it, made and subscribed to where there is none."""
+        if name not in self._targets:
+            folder = self._full_name(name)
+            if not self._ask("a folder", lambda client: client.folder_exists(folder)):
+                self._ask(f"a new folder {folder}", lambda client: client.create_folder(folder))
+                self._ask(f"the subscription to {folder}", lambda client: client.subscribe_folder(folder))
+            self._targets[name] = folder
+        return self._targets[name]
+
+    def _full_name(self, name: str) -> str:
+        """Return the name of a folder with the prefix and the delimiter of the server; in the settings that is /."""
+        prefix, delimiter = self._namespace()
+        full = name.replace("/", delimiter) if delimiter else name
+        return full if full.startswith(prefix) else prefix + full
+
+    def _namespace(self) -> tuple[str, str]:
+        if self._has("NAMESPACE"):
+            personal = self._ask("its namespaces", lambda client: client.namespace()).personal
+            if personal:
+                return personal[0][0], personal[0][1] or ""
+        listed = self._ask("the list of folders", lambda client: client.list_folders(pattern=""))
+        return "", (listed[0][1] or b"").decode("ascii") if listed else ""
+
+
+def _idle(client: IMAPClient, seconds: float) -> None:
+    """Return when the server has something to say, or after these seconds."""
+    client.idle()
+    client.idle_check(timeout=seconds)
+    client.idle_done()
+
+
+def _batches(uids: Iterable[int]) -> Iterator[list[int]]:
+    left = iter(uids)
+    while batch := list(islice(left, BATCH)):
+        yield batch
+
+
+def _chunks(sizes: dict[int, int], max_bytes: int) -> Iterator[list[int]]:
+    """Yield the UIDs in groups that take no more than ``CHUNK`` bytes of memory, or are one message."""
+    group: list[int] = []
+    total = 0
+    for uid, size in sorted(sizes.items()):
+        wanted = min(size, max_bytes + 1)
+        if group and total + wanted > CHUNK:
+            yield group
+            group, total = [], 0
+        group.append(uid)
+        total += wanted
+    if group:
+        yield group

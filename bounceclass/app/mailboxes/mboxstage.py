@@ -1,0 +1,321 @@
+"""Taking messages out of one mbox into others so that a crash neither loses nor doubles any.
+
+Each message is first copied to a stage, a file for each target in a hidden directory
+beside them (``.bounces.mbox.filing``).  ``commit`` stages what stays in the source too and
+writes a journal: from that moment the filing is as good as done.  ``carry_out`` appends
+the stages to their targets and writes what stays over the source; it can be repeated
+from whatever point it was interrupted at, and is by the next run.
+
+The source is written in place, never replaced: a mail server that has opened it and
+waits for the lock would deliver into the file that was.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+from bounceclass.app.mailboxes.base import MailboxError
+from bounceclass.app.mailboxes.disk import sync_directories
+from bounceclass.app.mailboxes.mboxlock import locked
+from bounceclass.app.sources import CHUNK
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from typing import IO
+
+__all__ = ["Place", "Span", "Stage", "changed", "digest"]
+
+_ENDS = (b"\n\n", b"\n\r\n")
+"""The empty line between a message and the separator after it."""
+
+
+class Place(NamedTuple):
+    """Where a message stands in its mbox, and what stood there when it was fetched."""
+
+    start: int
+    end: int
+    digest: bytes
+
+
+class _Run:
+    """Neighbouring messages that are staged, and what they were."""
+
+    def __init__(self, start: int) -> None:
+        self.start = self.end = start
+        self.content = hashlib.blake2b()
+
+
+class _Target(msgspec.Struct, frozen=True):
+    stage: str
+    path: str
+    size: int
+    """The size of the target before anything was appended."""
+
+
+class _Journal(msgspec.Struct, frozen=True):
+    targets: tuple[_Target, ...]
+    size: int
+    """The size of the source when it was written."""
+    kept: int
+    """The size of what stays in it."""
+    rest: str
+    """The digest of the source from ``kept`` to ``size``, by which to see whether that is cut off yet."""
+
+
+class Stage:
+    """What is to be taken out of the mbox *box* into others in the directory *shelf*."""
+
+    def __init__(self, box: Path, shelf: Path, timeout: float) -> None:
+        self._box = box
+        self._shelf = shelf
+        self._timeout = timeout
+        self._folder = shelf / f".{box.name}.filing"
+        self._journal = self._folder / "journal"
+        self._kept = self._folder / "kept"
+        self._runs: list[_Run] = []
+        self._files: dict[str, IO[bytes]] = {}
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether a run committed something that it did not carry out."""
+        return self._journal.exists()
+
+    def open(self) -> None:
+        """Make sure that there is a place for stages that nobody else has laid there."""
+        try:
+            self._folder.mkdir(mode=0o700, exist_ok=True)
+        except PermissionError:
+            hint = "set into to a directory that you may write in"
+            raise MailboxError(f"{self._shelf}: messages cannot be filed here: {hint}") from None
+        if self._folder.is_symlink() or self._folder.stat().st_uid != os.geteuid():
+            raise MailboxError(f"{self._folder} belongs to somebody else: set into to a directory of your own")
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget what is staged, unless it is committed."""
+        for file in self._files.values():
+            file.close()
+        self._files, self._runs = {}, []
+        if not self.interrupted:
+            for path in self._folder.iterdir():
+                path.unlink()
+
+    def close(self) -> None:
+        """Leave no trace but what is still to be carried out."""
+        if self._folder.exists() and not self.interrupted:
+            self.clear()
+            self._folder.rmdir()
+
+    def add(self, source: int, place: Place, target: str | None) -> None:
+        """Stage a message of the open mbox *source* for the folder *target*, or for nowhere.
+
+        Messages come in the order of the mbox; one that is staged already is passed over.
+        """
+        if self._runs and place.start < self._runs[-1].end:
+            return
+        if not self._runs or place.start > self._runs[-1].end:
+            self._runs.append(_Run(place.start))
+        run, seen, tail = self._runs[-1], hashlib.blake2b(), b""
+        file = self._file(target) if target else None
+        for chunk in _chunks(source, place.start, place.end):
+            seen.update(chunk)
+            run.content.update(chunk)
+            tail = tail[-3:] + chunk[-3:]
+            if file:
+                file.write(chunk)
+        if seen.digest() != place.digest:
+            raise changed(self._box)
+        if file:
+            file.write(_missing_end(tail))
+        run.end = place.end
+
+    def _file(self, target: str) -> IO[bytes]:
+        if target not in self._files:
+            self._files[target] = (self._folder / f"to {target}").open("xb")
+        return self._files[target]
+
+    def commit(self, source: int) -> bool:
+        """Promise that everything staged will be carried out; return whether there is anything.
+
+        The mbox *source* is open and locked.
+        """
+        if not self._runs:
+            return False
+        size = os.fstat(source).st_size
+        if not os.path.samestat(self._box.stat(), os.fstat(source)) or not all(
+            digest(source, run.start, run.end) == run.content.digest() for run in self._runs
+        ):
+            raise changed(self._box)
+        for file in self._files.values():
+            _finish(file)
+        with self._kept.open("xb") as kept:
+            for start, end in _between(self._runs, size):
+                kept.writelines(_chunks(source, start, end))
+            _finish(kept)
+            kept_size = kept.tell()
+        self._promise(source, tuple(map(self._target, self._files)), size, kept_size)
+        return True
+
+    def _target(self, name: str) -> _Target:
+        """Return how the target stands now, made where there is none; it ends with an empty line."""
+        path = self._shelf / f"{self._box.name}.{name}"
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            with locked(path, descriptor, self._timeout):
+                size = os.fstat(descriptor).st_size
+                tail = os.pread(descriptor, 3, max(size - 3, 0))
+                end = _missing_end(tail) if size else b""
+                _write(descriptor, end, size)
+        finally:
+            os.close(descriptor)
+        return _Target(f"to {name}", str(path), size + len(end))
+
+    def _promise(self, source: int, targets: tuple[_Target, ...], size: int, kept: int) -> _Journal:
+        """Write the journal, all of it or nothing."""
+        journal = _Journal(targets, size, kept, digest(source, kept, size).hex())
+        draft = self._folder / "draft"
+        with draft.open("wb") as file:
+            file.write(msgspec.json.encode(journal))
+            _finish(file)
+        draft.replace(self._journal)
+        sync_directories([self._folder, self._shelf])
+        return journal
+
+    def carry_out(self, source: int) -> None:
+        """Do what is promised, or the rest of it; the mbox *source* is open and locked."""
+        if self.interrupted:
+            journal = msgspec.json.decode(self._journal.read_bytes(), type=_Journal)
+            for target in journal.targets:
+                self._append(target)
+            self._shrink(source, journal)
+            self._journal.unlink()
+            sync_directories([self._folder, self._shelf])
+        self.clear()
+
+    def _append(self, target: _Target) -> None:
+        """Append a stage to its target, or what is still missing of it.
+
+        Where something else was written to the target since it was promised, all is appended.
+        """
+        path = Path(target.path)
+        with (self._folder / target.stage).open("rb") as stage:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+            try:
+                with locked(path, descriptor, self._timeout):
+                    done = _in_common(stage, descriptor, target.size)
+                    at = os.fstat(descriptor).st_size if done is None else target.size + done
+                    stage.seek(done or 0)
+                    _copy(stage, descriptor, at)
+                    os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+
+    def _shrink(self, source: int, journal: _Journal) -> None:
+        """Write what is kept over the source and cut off the rest, unless that is done."""
+        if digest(source, journal.kept, journal.size).hex() != journal.rest:
+            return
+        with self._kept.open("r+b") as kept:
+            size = os.fstat(source).st_size
+            if size > journal.size:  # what was delivered since the interruption is kept too
+                kept.truncate(journal.kept)
+                kept.seek(journal.kept)
+                kept.writelines(_chunks(source, journal.size, size))
+                _finish(kept)
+                self._promise(source, journal.targets, size, kept.tell())
+            kept.seek(0)
+            _copy(kept, source, 0)
+            os.fsync(source)
+            os.ftruncate(source, kept.tell())
+            os.fsync(source)
+
+
+class Span(io.RawIOBase):
+    """The bytes of an open file from *start* to *end*, wherever its own position is."""
+
+    def __init__(self, descriptor: int, start: int, end: int) -> None:
+        self._descriptor = descriptor
+        self._at = start
+        self._end = end
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        content = os.pread(self._descriptor, min(len(buffer), self._end - self._at), self._at)
+        buffer[: len(content)] = content
+        self._at += len(content)
+        return len(content)
+
+
+def digest(descriptor: int, start: int, end: int) -> bytes:
+    """Return what identifies the bytes of an open file from *start* to *end*."""
+    seen = hashlib.blake2b()
+    for chunk in _chunks(descriptor, start, end):
+        seen.update(chunk)
+    return seen.digest()
+
+
+def changed(box: Path) -> MailboxError:
+    """Return the error that another program interfered."""
+    return MailboxError(
+        f"{box} was changed by another program; what was not moved stays for the next run", temporary=True
+    )
+
+
+def _chunks(descriptor: int, start: int, end: int) -> Iterator[bytes]:
+    with Span(descriptor, start, end) as span:
+        while chunk := span.read(CHUNK):
+            yield chunk
+
+
+def _between(runs: Iterable[_Run], size: int) -> Iterator[tuple[int, int]]:
+    """Yield where everything stands that is in none of the *runs*."""
+    at = 0
+    for run in runs:
+        yield at, run.start
+        at = run.end
+    yield at, size
+
+
+def _missing_end(tail: bytes) -> bytes:
+    """Return what is missing after the last bytes of a message, to the empty line that ends it."""
+    if tail.endswith(_ENDS) or tail in (b"\n", b"\r\n"):
+        return b""
+    return b"\n" if tail.endswith(b"\n") else b"\n\n"
+
+
+def _in_common(stage: IO[bytes], descriptor: int, at: int) -> int | None:
+    """Return how much of the stage the target has from *at* on; None where it has something else."""
+    done = 0
+    while chunk := stage.read(CHUNK):
+        there = os.pread(descriptor, len(chunk), at + done)
+        if not chunk.startswith(there):
+            return None
+        done += len(there)
+        if len(there) < len(chunk):
+            break
+    return done
+
+
+def _copy(file: IO[bytes], descriptor: int, at: int) -> None:
+    while chunk := file.read(CHUNK):
+        _write(descriptor, chunk, at)
+        at += len(chunk)
+
+
+def _write(descriptor: int, content: bytes, at: int) -> None:
+    while content:
+        written = os.pwrite(descriptor, content, at)
+        content, at = content[written:], at + written
+
+
+def _finish(file: IO[bytes]) -> None:
+    """Bring what was written to the disk."""
+    file.flush()
+    os.fsync(file.fileno())

@@ -1,0 +1,217 @@
+"""A POP3 maildrop (RFC 1939).
+
+POP3 has no folders and forgets everything but deletions, which take effect when the
+session ends in order (QUIT).  A message that is to be moved is written to the Maildir on
+this machine while it is read, and only then deleted from the server; its name there is
+made of its content, so that one that comes again after an interruption is not kept twice.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import poplib
+from contextlib import nullcontext, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+from bounceclass.app.mailboxes.base import Fetched, Kind, disk_errors
+from bounceclass.app.mailboxes.disk import make_maildir, sync_directories, sync_file
+from bounceclass.app.mailboxes.maildir import subfolder, unique
+from bounceclass.app.mailboxes.network import Refused, Server, tls
+from bounceclass.app.sources import CHUNK
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Iterator, Sequence
+    from typing import IO
+
+    from bounceclass.app.mailboxes.settings import Pop3
+
+__all__ = ["Pop3Mailbox"]
+
+_DRAFT = ".bounceclass"
+"""How the name of a message ends that is still being read."""
+
+
+class _Handle(NamedTuple):
+    number: int
+    """The message number, which holds for this session."""
+    draft: Path | None
+    """Where it is written on this machine until it is filed, if it is to be kept."""
+    unique: str
+    """Its name in the Maildir."""
+
+
+class _Lines:
+    """Reads messages of any size and line length, which poplib does not."""
+
+    file: IO[bytes]
+
+    def lines(self, number: int) -> Iterator[bytes]:
+        """Yield a message, line by line, a long line in pieces."""
+        self._shortcmd(f"RETR {number}")  # type: ignore[attr-defined]
+        begins = True
+        while line := self.file.readline(CHUNK):
+            if begins and line.startswith(b"."):
+                if line in (b".\r\n", b".\n"):
+                    return
+                line = line[1:]
+            begins = line.endswith(b"\n")
+            yield line
+        raise EOFError
+
+
+class _Plain(_Lines, poplib.POP3):
+    pass
+
+
+class _Tls(_Lines, poplib.POP3_SSL):
+    pass
+
+
+class Pop3Mailbox:
+    """The messages of a maildrop; a handle holds for as long as the mailbox is open."""
+
+    def __init__(self, source: Pop3, *, dry_run: bool) -> None:
+        self._source = source
+        self._after = "leave" if dry_run else source.after
+        self._server = Server(source, source.service, poplib.error_proto, lambda error: "EOF" in str(error))
+        self._connection: _Plain | _Tls | None = None
+        self._deleted = False
+        self._kept: dict[str, Path] = {}  # what stands in the folders of the Maildir, by its unique name
+        self._keep = Path(source.keep or "").expanduser() if self._after == "move" else None
+
+    # --- the connection -----------------------------------------------------------
+
+    @disk_errors()
+    def __enter__(self) -> Self:
+        if self._keep:
+            self._open_keep(self._keep)
+        source = self._source
+        context = tls(source) if source.security != "none" else None
+        self._connection = self._server.ask("a connection", lambda: _connect(source, context))
+        try:
+            if source.security == "starttls":
+                self._server.ask("STLS (correct port, or set security)", lambda: self._client.stls(context))
+            self._server.connected = True
+            password = self._server.secret(source.password) if source.password else ""
+            self._server.ask(f"the user {source.user}", lambda: self._client.user(source.user))
+            self._server.ask(f"the password for {source.user}", lambda: self._client.pass_(password))
+        except BaseException:
+            self._hang_up()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            if self._deleted:
+                self._server.ask("to delete messages", lambda: self._client.quit())
+        finally:
+            self._hang_up()
+            if self._keep:
+                for draft in self._drafts(self._keep):
+                    draft.unlink(missing_ok=True)
+
+    def _hang_up(self) -> None:
+        """End the connection; without QUIT the server changes nothing, not even whether a message was seen."""
+        if self._connection is not None:
+            with suppress(OSError):
+                self._connection.close()
+        self._connection = None
+        self._server.connected = False
+
+    @property
+    def _client(self) -> _Plain | _Tls:
+        if self._connection is None:
+            raise ValueError("the mailbox is not open")
+        return self._connection
+
+    # --- fetching -----------------------------------------------------------------
+
+    def messages(self) -> Iterator[Fetched]:
+        sizes = self._server.ask("the list of messages", lambda: self._client.list()[1])
+        names = self._names()
+        for number in (int(line.split()[0]) for line in sizes):
+            name = f"pop3://{self._source.host}/{self._source.user};{names.get(number, number)}"
+            try:
+                content, handle = self._server.ask(
+                    "a message", lambda number=number: self._retrieve(number, names.get(number, ""))
+                )
+            except Refused as refused:
+                yield Fetched(name, refused, _Handle(number, None, ""))
+            else:
+                yield Fetched(name, content, handle)
+
+    def _names(self) -> dict[int, str]:
+        """Return the unique identifiers of the messages; none where the server has none (they are optional)."""
+        try:
+            answer = self._server.ask("the identifiers of messages", lambda: self._client.uidl()[1])
+        except Refused:
+            return {}
+        pairs = (line.decode("ascii", "replace").split(maxsplit=1) for line in answer)
+        return {int(pair[0]): pair[1] for pair in pairs if len(pair) == 2}
+
+    def _retrieve(self, number: int, name: str) -> tuple[bytes, _Handle]:
+        """Return what is to be read of a message; all of it is written to a draft where it is to be kept."""
+        seen, content = hashlib.sha256(name.encode()), bytearray()
+        draft = self._keep / "tmp" / f"{os.getpid()}.{number}{_DRAFT}" if self._keep else None
+        with draft.open("wb") if draft else nullcontext() as file:
+            for line in self._client.lines(number):
+                if len(content) <= self._source.max_bytes:
+                    content += line
+                    del content[self._source.max_bytes + 1 :]
+                seen.update(line)
+                if file:
+                    file.write(line)
+        return bytes(content), _Handle(number, draft, seen.hexdigest()[:40])
+
+    # --- filing -------------------------------------------------------------------
+
+    @disk_errors()
+    def file(self, filed: Sequence[tuple[Any, Kind]]) -> None:
+        if self._after == "leave":
+            return
+        for handle, kind in filed:
+            if self._keep:
+                if handle.draft is None:
+                    continue  # it could not be read
+                self._move(handle, self._folder(self._keep, kind) / "cur")
+        if self._keep:
+            sync_directories(self._folder(self._keep, kind) / "cur" for kind in Kind)
+        for handle, _ in filed:
+            if not (self._keep and handle.draft is None):
+                self._server.ask("to delete a message", lambda number=handle.number: self._client.dele(number))
+                self._deleted = True
+
+    def _move(self, handle: _Handle, folder: Path) -> None:
+        """Keep a message in *folder*, whether or not an interrupted run did so, there or elsewhere."""
+        kept = self._kept.pop(handle.unique, None)
+        if kept and kept.parent == folder:
+            handle.draft.unlink()
+        else:
+            sync_file(handle.draft)
+            handle.draft.rename(folder / f"{handle.unique}:2,")
+            if kept:
+                kept.unlink(missing_ok=True)
+
+    # --- the Maildir --------------------------------------------------------------
+
+    def _open_keep(self, keep: Path) -> None:
+        make_maildir(keep)
+        for draft in self._drafts(keep):
+            draft.unlink()  # of a run that was killed
+        for kind in Kind:
+            self._kept |= {unique(path.name): path for path in (self._folder(keep, kind) / "cur").iterdir()}
+
+    def _folder(self, keep: Path, kind: Kind) -> Path:
+        return subfolder(keep, self._source.folder_name(kind))
+
+    def _drafts(self, keep: Path) -> Iterator[Path]:
+        return (keep / "tmp").glob(f"*{_DRAFT}")
+
+
+def _connect(source: Pop3, context: ssl.SSLContext | None) -> _Plain | _Tls:
+    if source.security == "tls":
+        return _Tls(source.host, source.service, timeout=source.timeout, context=context)
+    return _Plain(source.host, source.service, timeout=source.timeout)

@@ -192,11 +192,11 @@ def mbox(file: IO[bytes], first: bytes, name: str, max_bytes: int) -> Iterator[I
         length += len(line)
         empty = begins and line in (b"\n", b"\r\n")
         begins = line.endswith(b"\n")
-    yield Item(f"{name}:{number}" if number > 1 else name, bytes(message), length)
+    yield Item(f"{name}:{number}" if number > 1 else name, _without_last_line(message), length)
 
 
 def _without_last_line(message: bytearray) -> bytes:
-    """Return *message* without the empty line that belongs to the separator after it."""
+    """Return *message* without the empty line that belongs to the separator after it, or stands for it at the end."""
     for end in (b"\r\n", b"\n"):
         if message.endswith(b"\n" + end):
             return bytes(message[: -len(end)])

@@ -40,12 +40,12 @@ class DirectoryMailbox:
             if error:
                 yield Fetched(str(path), error, path)
                 continue
-            first, *more = islice(sources.messages(path, self._source.max_bytes), 2) or (None,)
-            if more:
+            items = list(islice(sources.messages(path, self._source.max_bytes), 2))
+            if len(items) == 2:
                 several = MailboxError(f"{path} holds several messages: make it a source of type mbox")
                 yield Fetched(str(path), several, path)
-            elif first and not isinstance(first.content, FileNotFoundError):
-                yield Fetched(first.name, first.content, path)
+            elif items and not isinstance(items[0].content, FileNotFoundError):
+                yield Fetched(items[0].name, items[0].content, path)
 
     @disk_errors()
     def file(self, filed: Sequence[tuple[Any, Kind]]) -> None:

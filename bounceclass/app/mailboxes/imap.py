@@ -81,17 +81,16 @@ class ImapMailbox:
         context = tls(source) if source.security != "none" else None
         self._connection = self._server.ask(
             "a connection",
-            lambda: IMAPClient(
-                source.host,
-                source.service,
-                ssl=source.security == "tls",
-                ssl_context=context,
-                timeout=source.timeout,
-            ),
+            IMAPClient,
+            source.host,
+            source.service,
+            ssl=source.security == "tls",
+            ssl_context=context,
+            timeout=source.timeout,
         )
         try:
             if source.security == "starttls":
-                self._server.ask("STARTTLS (correct port, or set security)", lambda: self._client.starttls(context))
+                self._server.ask("STARTTLS (correct port, or set security)", self._client.starttls, context)
             self._server.connected = True
             self._log_in()
             self._select()
@@ -123,21 +122,18 @@ class ImapMailbox:
         source, client = self._source, self._client
         if source.token:
             token = self._server.secret(source.token)
-            if client.has_capability("AUTH=XOAUTH2"):
-                log_in = client.oauth2_login
-            else:
-                log_in = client.oauthbearer_login
-            self._server.ask(f"the token for {source.user}", lambda: log_in(source.user, token))
+            log_in = client.oauth2_login if self._has("AUTH=XOAUTH2") else client.oauthbearer_login
+            self._ask(f"the token for {source.user}", log_in, source.user, token)
         elif source.password:
             password = self._server.secret(source.password)
             # LOGIN takes nothing but ASCII
-            log_in = client.plain_login if client.has_capability("AUTH=PLAIN") else client.login
-            self._server.ask(f"the password for {source.user}", lambda: log_in(source.user, password))
+            log_in = client.plain_login if self._has("AUTH=PLAIN") else client.login
+            self._ask(f"the password for {source.user}", log_in, source.user, password)
 
     def _select(self) -> None:
         folder = self._source.folder
         try:
-            about = self._ask("a folder", lambda client: client.select_folder(folder, readonly=self._dry))
+            about = self._ask("a folder", self._client.select_folder, folder, readonly=self._dry)
         except Refused as refused:
             raise self._missing(refused) from None
         self._uidvalidity = int(about.get(b"UIDVALIDITY", 0))
@@ -146,20 +142,20 @@ class ImapMailbox:
     def _missing(self, refused: Refused) -> MailboxError:
         """Return what to say of a folder that cannot be opened, with the names that are most like it."""
         wanted = self._source.folder
-        names = [name for _, _, name in self._ask("the list of folders", lambda client: client.list_folders())]
+        names = [name for _, _, name in self._ask("the list of folders", self._client.list_folders)]
         if wanted in names:
             return refused
         near = difflib.get_close_matches(wanted, names, n=3, cutoff=0.5) or sorted(names)[:5]
         return MailboxError(f"no folder {wanted} for {self._source.user} at {self._source.host}; try {', '.join(near)}")
 
-    def _ask(self, what: str, do: Callable[[IMAPClient], Any]) -> Any:
-        return self._server.ask(what, lambda: do(self._client))
+    def _ask(self, what: str, do: Callable[..., Any], *args: Any, **options: Any) -> Any:
+        return self._server.ask(what, do, *args, **options)
 
     # --- fetching -----------------------------------------------------------------
 
     def messages(self) -> Iterator[Fetched]:
         for batch in _batches(self._fresh()):
-            sizes = self._ask("the sizes", lambda client, uids=batch: client.fetch(uids, ["RFC822.SIZE"]))
+            sizes = self._ask("the sizes", self._client.fetch, batch, ["RFC822.SIZE"])
             known = {uid: about.get(b"RFC822.SIZE", 0) for uid, about in sizes.items()}
             for chunk in _chunks(known, self._source.max_bytes):
                 yield from self._fetch(chunk)
@@ -171,7 +167,7 @@ class ImapMailbox:
         It may be asked once ``messages`` has come to its end, which it can then be called for again.
         """
         until = time.monotonic() + timeout
-        idle = self._ask("its capabilities", lambda client: client.has_capability("IDLE"))
+        idle = self._ask("its capabilities", self._client.has_capability, "IDLE")
         while True:
             if self._fresh():
                 return True
@@ -179,10 +175,10 @@ class ImapMailbox:
             if left <= 0:
                 return False
             if idle:
-                self._ask("IDLE", lambda client, left=left: _idle(client, min(left, RENEW)))
+                self._ask("IDLE", _idle, self._client, min(left, RENEW))
             else:
                 time.sleep(min(left, POLL))
-                self._ask("NOOP", lambda client: client.noop())
+                self._ask("NOOP", self._client.noop)
 
     def _fresh(self) -> list[int]:
         """Return the UIDs of the messages that this connection has not fetched, in their order."""
@@ -195,13 +191,13 @@ class ImapMailbox:
         if after:
             criteria += ["UID", f"{after + 1}:*"]
         # the range always has the last message, however low its UID
-        return sorted(uid for uid in self._ask("a search", lambda client: client.search(criteria)) if uid > after)
+        return sorted(uid for uid in self._ask("a search", self._client.search, criteria) if uid > after)
 
     def _fetch(self, uids: Sequence[int]) -> Iterator[Fetched]:
         """Yield the messages of these UIDs; where the server trips over one, the others all the same."""
         section = f"BODY.PEEK[]<0.{self._source.max_bytes + 1}>"
         try:
-            found = self._ask("a message", lambda client: client.fetch(uids, [section]))
+            found = self._ask("a message", self._client.fetch, uids, [section])
         except Refused as refused:
             if len(uids) > 1:
                 for uid in uids:
@@ -229,12 +225,9 @@ class ImapMailbox:
             return
         # a handle of another UIDVALIDITY means nothing here: its message is fetched again
         valid = [(handle.uid, kind) for handle, kind in filed if handle.uidvalidity == self._uidvalidity]
-        if self._source.after == "move":
-            groups = defaultdict(list)
-            for uid, kind in valid:
-                groups[self._source.folder_name(kind)].append(uid)
-        else:
-            groups = {"": [uid for uid, _ in valid]}
+        groups: dict[str, list[int]] = defaultdict(list)
+        for uid, kind in valid:
+            groups[self._source.folder_name(kind)].append(uid)
         for name, group in groups.items():
             for uids in _batches(sorted(group)):
                 self._file(uids, name)
@@ -246,13 +239,13 @@ class ImapMailbox:
             self._remove(uids)
         elif self._has("MOVE"):
             target = self._target(name)
-            self._ask("the move to a folder", lambda client: client.move(uids, target))
+            self._ask("the move to a folder", self._client.move, uids, target)
         else:
             self._copy(uids, self._target(name))
             self._remove(uids)
 
     def _has(self, capability: str) -> bool:
-        return bool(self._ask("its capabilities", lambda client: client.has_capability(capability)))
+        return bool(self._ask("its capabilities", self._client.has_capability, capability))
 
     def _remember(self, uids: list[int]) -> None:
         if self._keywords:
@@ -261,23 +254,23 @@ class ImapMailbox:
             self.position = Position(self._uidvalidity, max(uids[-1], self.position.uid if self.position else 0))
 
     def _mark(self, uids: list[int], flag: bytes) -> None:
-        self._ask("a flag", lambda client: client.add_flags(uids, [flag], silent=True))
+        self._ask("a flag", self._client.add_flags, uids, [flag], silent=True)
 
     def _remove(self, uids: list[int]) -> None:
         self._mark(uids, DELETED)
         if self._has("UIDPLUS"):
-            self._ask("the removal of messages", lambda client: client.uid_expunge(uids))
+            self._ask("the removal of messages", self._client.uid_expunge, uids)
 
     def _copy(self, uids: list[int], target: str) -> None:
         """Copy messages, but for those that an interrupted run has copied there already."""
         if self._keywords:
-            begun = self._ask("a search", lambda client: client.search(["KEYWORD", FILING.decode("ascii")]))
+            begun = self._ask("a search", self._client.search, ["KEYWORD", FILING.decode("ascii")])
             copied = self._copied(sorted(set(uids).intersection(begun)), target)
             uids = [uid for uid in uids if uid not in copied]
             if not uids:
                 return
             self._mark(uids, FILING)
-        self._ask("the copy to a folder", lambda client: client.copy(uids, target))
+        self._ask("the copy to a folder", self._client.copy, uids, target)
 
     def _copied(self, uids: list[int], target: str) -> set[int]:
         """Return which of these messages have a copy in *target*; copies in the other folders are removed.
@@ -289,9 +282,9 @@ class ImapMailbox:
         whole = {uid: self._whole(uid) for uid in uids}
         found: set[int] = set()
         for folder in {self._full_name(self._source.folder_name(kind)) for kind in Kind}:
-            if not self._ask("a folder", lambda client, name=folder: client.folder_exists(name)):
+            if not self._ask("a folder", self._client.folder_exists, folder):
                 continue
-            self._ask("a folder", lambda client, name=folder: client.select_folder(name))
+            self._ask("a folder", self._client.select_folder, folder)
             free = {copy: self._whole(copy) for content in whole.values() for copy in self._alike(len(content))}
             for uid, content in whole.items():
                 copy = next((copy for copy, other in free.items() if other == content), None)
@@ -307,10 +300,10 @@ class ImapMailbox:
     def _alike(self, size: int) -> list[int]:
         """Return the messages of the selected folder that were copied there and have this size."""
         criteria = ["KEYWORD", FILING.decode("ascii"), "LARGER", size - 1, "SMALLER", size + 1]
-        return list(self._ask("a search", lambda client: client.search(criteria)))
+        return list(self._ask("a search", self._client.search, criteria))
 
     def _whole(self, uid: int) -> bytes:
-        answer = self._ask("a message", lambda client: client.fetch([uid], ["BODY.PEEK[]"]))
+        answer = self._ask("a message", self._client.fetch, [uid], ["BODY.PEEK[]"])
         content = answer.get(uid, {}).get(b"BODY[]")
         return content if isinstance(content, bytes) else b""
 
@@ -320,9 +313,9 @@ class ImapMailbox:
         """Return the folder *name* as the server calls it, made and subscribed to where there is none."""
         if name not in self._targets:
             folder = self._full_name(name)
-            if not self._ask("a folder", lambda client: client.folder_exists(folder)):
-                self._ask(f"a new folder {folder}", lambda client: client.create_folder(folder))
-                self._ask(f"the subscription to {folder}", lambda client: client.subscribe_folder(folder))
+            if not self._ask("a folder", self._client.folder_exists, folder):
+                self._ask(f"a new folder {folder}", self._client.create_folder, folder)
+                self._ask(f"the subscription to {folder}", self._client.subscribe_folder, folder)
             self._targets[name] = folder
         return self._targets[name]
 
@@ -334,10 +327,10 @@ class ImapMailbox:
 
     def _namespace(self) -> tuple[str, str]:
         if self._has("NAMESPACE"):
-            personal = self._ask("its namespaces", lambda client: client.namespace()).personal
+            personal = self._ask("its namespaces", self._client.namespace).personal
             if personal:
                 return personal[0][0], personal[0][1] or ""
-        listed = self._ask("the list of folders", lambda client: client.list_folders(pattern=""))
+        listed = self._ask("the list of folders", self._client.list_folders, pattern="")
         return "", (listed[0][1] or b"").decode("ascii") if listed else ""
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import socket
 import ssl
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from bounceclass.app.mailboxes.base import MailboxError
 
@@ -58,13 +58,13 @@ class Server:
         self._secrets.append(value)
         return value
 
-    def ask(self, what: str, do: Callable[[], T]) -> T:
-        """Return what *do* returns; raise a ``MailboxError`` where the server or the way to it fails.
+    def ask(self, what: str, do: Callable[..., T], *args: Any, **options: Any) -> T:
+        """Return what *do* returns for these arguments; raise a ``MailboxError`` where the server or the way to it fails.
 
         *what* is what we ask for, as in "the login".  It is a ``Refused`` where the server said no.
         """
         try:
-            return do()
+            return do(*args, **options)
         except UnicodeError:
             problem = MailboxError(f"{self._place} does not take {what}: it is not plain ASCII")
         except self._refused as error:

@@ -15,7 +15,7 @@ from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
-from bounceclass.app.mailboxes.base import Fetched, Kind, disk_errors
+from bounceclass.app.mailboxes.base import Fetched, Kind, MailboxError, disk_errors
 from bounceclass.app.mailboxes.disk import make_maildir, sync_directories, sync_file
 from bounceclass.app.mailboxes.maildir import subfolder, unique
 from bounceclass.app.mailboxes.network import Refused, Server, tls
@@ -46,13 +46,12 @@ class _Handle(NamedTuple):
 class _Lines:
     """Reads messages of any size and line length, which poplib does not."""
 
-    file: IO[bytes]
-
     def lines(self, number: int) -> Iterator[bytes]:
         """Yield a message, line by line, a long line in pieces."""
+        file: IO[bytes] = self.file  # type: ignore[attr-defined]
         self._shortcmd(f"RETR {number}")  # type: ignore[attr-defined]
         begins = True
-        while line := self.file.readline(CHUNK):
+        while line := file.readline(CHUNK):
             if begins and line.startswith(b"."):
                 if line in (b".\r\n", b".\n"):
                     return
@@ -90,14 +89,14 @@ class Pop3Mailbox:
             self._open_keep(self._keep)
         source = self._source
         context = tls(source) if source.security != "none" else None
-        self._connection = self._server.ask("a connection", lambda: _connect(source, context))
+        self._connection = self._server.ask("a connection", _connect, source, context)
         try:
             if source.security == "starttls":
-                self._server.ask("STLS (correct port, or set security)", lambda: self._client.stls(context))
+                self._server.ask("STLS (correct port, or set security)", self._client.stls, context)
             self._server.connected = True
             password = self._server.secret(source.password) if source.password else ""
-            self._server.ask(f"the user {source.user}", lambda: self._client.user(source.user))
-            self._server.ask(f"the password for {source.user}", lambda: self._client.pass_(password))
+            self._server.ask(f"the user {source.user}", self._client.user, source.user)
+            self._server.ask(f"the password for {source.user}", self._client.pass_, password)
         except BaseException:
             self._hang_up()
             raise
@@ -106,7 +105,11 @@ class Pop3Mailbox:
     def __exit__(self, *_: object) -> None:
         try:
             if self._deleted:
-                self._server.ask("to delete messages", lambda: self._client.quit())
+                self._server.ask("to delete messages", self._client.quit)
+            elif self._server.connected:
+                # QUIRK: Dovecot marks as seen what was read, but not after a RSET
+                with suppress(MailboxError):
+                    self._server.ask("RSET", self._client.rset)
         finally:
             self._hang_up()
             if self._keep:
@@ -114,7 +117,7 @@ class Pop3Mailbox:
                     draft.unlink(missing_ok=True)
 
     def _hang_up(self) -> None:
-        """End the connection; without QUIT the server changes nothing, not even whether a message was seen."""
+        """End the connection; without QUIT the server deletes nothing."""
         if self._connection is not None:
             with suppress(OSError):
                 self._connection.close()
@@ -130,14 +133,12 @@ class Pop3Mailbox:
     # --- fetching -----------------------------------------------------------------
 
     def messages(self) -> Iterator[Fetched]:
-        sizes = self._server.ask("the list of messages", lambda: self._client.list()[1])
+        sizes = self._server.ask("the list of messages", self._client.list)[1]
         names = self._names()
         for number in (int(line.split()[0]) for line in sizes):
             name = f"pop3://{self._source.host}/{self._source.user};{names.get(number, number)}"
             try:
-                content, handle = self._server.ask(
-                    "a message", lambda number=number: self._retrieve(number, names.get(number, ""))
-                )
+                content, handle = self._server.ask("a message", self._retrieve, number, names.get(number, ""))
             except Refused as refused:
                 yield Fetched(name, refused, _Handle(number, None, ""))
             else:
@@ -146,7 +147,7 @@ class Pop3Mailbox:
     def _names(self) -> dict[int, str]:
         """Return the unique identifiers of the messages; none where the server has none (they are optional)."""
         try:
-            answer = self._server.ask("the identifiers of messages", lambda: self._client.uidl()[1])
+            answer = self._server.ask("the identifiers of messages", self._client.uidl)[1]
         except Refused:
             return {}
         pairs = (line.decode("ascii", "replace").split(maxsplit=1) for line in answer)
@@ -172,28 +173,25 @@ class Pop3Mailbox:
     def file(self, filed: Sequence[tuple[Any, Kind]]) -> None:
         if self._after == "leave":
             return
-        for handle, kind in filed:
-            if self._keep:
-                if handle.draft is None:
-                    continue  # it could not be read
-                self._move(handle, self._folder(self._keep, kind) / "cur")
         if self._keep:
+            filed = [(handle, kind) for handle, kind in filed if handle.draft]  # what could not be read stays
+            for handle, kind in filed:
+                self._move(handle.draft, handle.unique, self._folder(self._keep, kind) / "cur")
             sync_directories(self._folder(self._keep, kind) / "cur" for kind in Kind)
         for handle, _ in filed:
-            if not (self._keep and handle.draft is None):
-                self._server.ask("to delete a message", lambda number=handle.number: self._client.dele(number))
-                self._deleted = True
+            self._server.ask("to delete a message", self._client.dele, handle.number)
+            self._deleted = True
 
-    def _move(self, handle: _Handle, folder: Path) -> None:
+    def _move(self, draft: Path, name: str, folder: Path) -> None:
         """Keep a message in *folder*, whether or not an interrupted run did so, there or elsewhere."""
-        kept = self._kept.pop(handle.unique, None)
+        kept = self._kept.pop(name, None)
         if kept and kept.parent == folder:
-            handle.draft.unlink()
-        else:
-            sync_file(handle.draft)
-            handle.draft.rename(folder / f"{handle.unique}:2,")
-            if kept:
-                kept.unlink(missing_ok=True)
+            draft.unlink()
+            return
+        sync_file(draft)
+        draft.rename(folder / f"{name}:2,")
+        if kept:
+            kept.unlink(missing_ok=True)
 
     # --- the Maildir --------------------------------------------------------------
 

@@ -152,7 +152,7 @@ def settings(table: Mapping[str, Any]) -> Settings:
 def _secret(wanted: type, value: Any) -> Any:
     if wanted is Secret and (isinstance(value, str) or callable(value)):
         return Secret(value)
-    raise NotImplementedError(wanted)
+    raise TypeError("Expected `str`")
 
 
 def lock_name(source: Settings) -> str:

@@ -38,7 +38,7 @@ class Box(ABC):
 
     def __init__(self, tmp_path: Path, server: Dovecot | None) -> None:
         self.root = tmp_path / "mail"
-        self.root.mkdir()
+        self.root.mkdir(exist_ok=True)
         self.server = server
 
     @abstractmethod

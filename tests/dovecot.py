@@ -54,6 +54,7 @@ default_login_user = {login}
 first_valid_uid = 1
 mail_location = maildir:{root}/mail/%u
 mail_max_userip_connections = 1000
+mailbox_idle_check_interval = 1 secs
 namespace inbox {{
   inbox = yes
   prefix = INBOX.

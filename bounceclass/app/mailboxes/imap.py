@@ -60,9 +60,7 @@ class ImapMailbox:
     def __init__(self, source: Imap, *, dry_run: bool) -> None:
         self._source = source
         self._dry = dry_run
-        self._server = Server(
-            source, source.service, IMAPClientError, lambda error: isinstance(error, IMAPClientAbortError)
-        )
+        self._server = Server(source, source.service, IMAPClientError, _is_lost)
         self._connection: IMAPClient | None = None
         self._uidvalidity = 0
         self._keywords = False
@@ -332,6 +330,11 @@ class ImapMailbox:
                 return personal[0][0], personal[0][1] or ""
         listed = self._ask("the list of folders", self._client.list_folders, pattern="")
         return "", (listed[0][1] or b"").decode("ascii") if listed else ""
+
+
+def _is_lost(error: Exception) -> bool:
+    """Return whether an error says that the connection is gone; of a login it hides the error behind it."""
+    return isinstance(error, IMAPClientAbortError) or isinstance(error.__context__, IMAPClientAbortError)
 
 
 def _idle(client: IMAPClient, seconds: float) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from dovecot import HOST, PASSWORD, Dovecot
 
 from bounceclass.app import mailboxes, sources
 from bounceclass.app.mailboxes import Kind, Secret, Settings
-from dovecot import HOST, PASSWORD, Dovecot
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 __all__ = ["BOXES", "FROM", "Box", "DirectoryBox", "ImapBox", "MaildirBox", "MboxBox", "Pop3Box", "letter", "lf"]
 
@@ -179,7 +182,7 @@ class Pop3Box(ServerBox):
 
     def folders(self) -> dict[str, list[bytes]]:
         kept = {kind: _files(self.root / "kept" / f".{kind}" / "cur") for kind in Kind}
-        return _named({"": self.account.folders()["INBOX"], **kept})
+        return _named({"": self.account.folders()["INBOX"], **{str(kind): found for kind, found in kept.items()}})
 
 
 BOXES: dict[str, type[Box]] = {

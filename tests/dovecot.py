@@ -17,16 +17,18 @@ import tempfile
 import threading
 import time
 import warnings
-from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from imapclient import IMAPClient
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 __all__ = ["HOST", "PASSWORD", "TOKEN", "Account", "Dovecot", "dovecot", "mail_server"]
 
@@ -94,6 +96,9 @@ service pop3-login {{
 }}
 service anvil {{
   chroot =
+  unix_listener anvil-auth-penalty {{
+    mode = 0
+  }}
 }}
 service stats {{
   chroot =
@@ -209,7 +214,7 @@ class Introspection(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(answer)
 
-    def log_message(self, format: str, *args: object) -> None:
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name in http.server
         pass
 
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import pickle
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
+from boxes import BOXES, Box, DirectoryBox, ImapBox, MaildirBox, letter, lf
+from dovecot import mail_server  # noqa: F401 - the fixture
 
 from bounceclass.app import mailboxes
 from bounceclass.app.mailboxes import Kind, MailboxError, Secret
-from boxes import BOXES, Box, DirectoryBox, ImapBox, MaildirBox, letter, lf
-from dovecot import mail_server  # noqa: F401 - the fixture
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 ONE, TWO, THREE, FOUR = map(letter, range(1, 5))
 KINDS = dict(zip((ONE, TWO, THREE, FOUR), Kind, strict=True))
@@ -187,7 +189,7 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
         box = make(tmp_path / name, None)
         for content in (ONE, TWO, THREE):
-            box.number = 0
+            box.number = 0  # type: ignore[attr-defined]  # so that the next message has the name of the first
             box.put(content)
             box.run({})
         assert box.folders() == {"Processed": [ONE, TWO, THREE]}

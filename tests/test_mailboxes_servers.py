@@ -9,17 +9,18 @@ import socket
 import threading
 import time
 import traceback
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-
-from bounceclass.app import mailboxes
-from bounceclass.app.mailboxes import Fetched, Kind, MailboxError, Secret, imap
 from boxes import ImapBox, Pop3Box, ServerBox, letter, lf
 from dovecot import HOST, PASSWORD, TOKEN, Dovecot, free_ports, mail_server  # noqa: F401 - the fixture
 from proxy import Proxy, proxy
+
+from bounceclass.app.mailboxes import Fetched, Kind, MailboxError, Secret, imap
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
 
 ONE, TWO, THREE = map(letter, range(1, 4))
 
@@ -95,7 +96,7 @@ def test_no_error_and_no_log_shows_a_secret(
     ports = {"pop3": (pop3.ports.pop3s, pop3.ports.pop3)}.get(kind, (box.ports.imaps, box.ports.imap))
     wrong = 'geheim-"42"\\ x'
     secret = {"password": None, "token": Secret(wrong)} if kind == "token" else {"password": Secret(wrong)}
-    settings = {"security": security, "port": ports[0] if security == "tls" else ports[1], **secret}
+    settings: dict[str, Any] = {"security": security, "port": ports[0] if security == "tls" else ports[1], **secret}
     with pytest.raises(MailboxError) as found, one.open(**settings):
         pass
     what = "token" if kind == "token" else "password"
@@ -108,7 +109,8 @@ def test_no_error_and_no_log_shows_a_secret(
 
 def test_a_server_that_repeats_the_password(box: ImapBox, between: Proxy) -> None:
     between.replaced = {b"Authentication failed.": b"You said geheim, and \x1b[31m that is wrong."}
-    with pytest.raises(MailboxError) as found, box.open(**plain(between.port, password=Secret("geheim"))):
+    secret = Secret("geheim")  # on a line of its own, as tracebacks show the lines that were run
+    with pytest.raises(MailboxError) as found, box.open(**plain(between.port, password=secret)):
         pass
     assert "You said ***, and \\x1b[31m that is wrong." in str(found.value)
     assert "geheim" not in everything_said(found.value)
@@ -117,7 +119,7 @@ def test_a_server_that_repeats_the_password(box: ImapBox, between: Proxy) -> Non
 @pytest.mark.parametrize("value", ["", "a\r\nb"])
 def test_a_secret_that_is_none(value: str, box: ImapBox) -> None:
     with (
-        pytest.raises(MailboxError, match="the password or token for user.* is empty or has a control character"),
+        pytest.raises(MailboxError, match=r"the password or token for user.* is empty or has a control character"),
         box.open(password=Secret(value)),
     ):
         pass
@@ -177,7 +179,8 @@ def test_a_folder_that_is_missing(box: ImapBox) -> None:
         client.create_folder("INBOX.Letters")
     with pytest.raises(MailboxError) as found, box.open(folder="INBOX.Bounce"):
         pass
-    assert str(found.value) == f"no folder INBOX.Bounce for {box.account.user} at 127.0.0.1; try INBOX.Bounces"
+    expected = f"no folder INBOX.Bounce for {box.account.user} at 127.0.0.1; try INBOX.Bounces, "
+    assert str(found.value).startswith(expected)
 
 
 # --- filing -----------------------------------------------------------------------
@@ -248,17 +251,18 @@ def test_handles_of_another_time_are_passed_over(box: ImapBox) -> None:
     assert box.folders() == {"": [ONE]}
 
 
-def test_one_message_that_the_server_trips_over(box: ImapBox, pop3: Pop3Box, server: Dovecot) -> None:
+def test_one_message_that_the_server_cannot_read(box: ImapBox, pop3: Pop3Box, server: Dovecot) -> None:
     for one in (box, pop3):
         one.put(ONE, TWO, THREE)
         inbox = server.root / "mail" / one.account.user
-        next(path for path in (inbox / "cur").iterdir() if TWO in lf(path.read_bytes())).chmod(0)
-        with one.open() as opened:
-            fetched = list(opened.messages())
-            contents = [lf(each.content) if isinstance(each.content, bytes) else None for each in fetched]
-            assert contents == [ONE, None, THREE]
-            assert isinstance(fetched[1].content, MailboxError)
-            opened.file([(each.handle, Kind.UNSURE) for each in fetched if isinstance(each.content, bytes)])
+        next(path for path in inbox.rglob("*.*,S=*") if TWO in lf(path.read_bytes())).chmod(0)
+    with pop3.open() as opened:
+        fetched = list(opened.messages())
+        assert [lf(each.content) if isinstance(each.content, bytes) else None for each in fetched] == [ONE, None, THREE]
+        assert isinstance(fetched[1].content, MailboxError)
+    with box.open() as opened, pytest.raises(MailboxError, match="was lost: run again, nothing is lost") as found:
+        list(opened.messages())  # over IMAP Dovecot hangs up
+    assert found.value.temporary
 
 
 # --- a connection that is lost ----------------------------------------------------
@@ -334,7 +338,7 @@ def test_a_pop3_connection_that_is_lost(command: bytes, forward: bool, pop3: Pop
     pop3.put(ONE, TWO, THREE)
     with proxy((HOST, pop3.ports.pop3)) as between:
         between.cut_command, between.forward = command, forward
-        with pytest.raises(MailboxError, match="the connection to .* was lost") as found:
+        with pytest.raises(MailboxError, match=r"the connection to .* was lost") as found:
             begin(pop3, **plain(between.port))
         assert found.value.temporary
         between.cut_command = None
@@ -349,7 +353,7 @@ def test_a_pop3_connection_that_is_lost(command: bytes, forward: bool, pop3: Pop
 def test_a_server_that_falls_silent(box: ImapBox, between: Proxy) -> None:
     box.put(ONE)
     between.cut_command, between.silent = rb"FETCH", True
-    with pytest.raises(MailboxError, match="did not answer within 0.5 seconds") as found:
+    with pytest.raises(MailboxError, match=r"did not answer within 0\.5 seconds") as found:
         begin(box, **plain(between.port, timeout=0.5))
     assert found.value.temporary
 

@@ -14,6 +14,7 @@ whoever knows messages by their content; ``position`` helps who wants to avoid i
 from __future__ import annotations
 
 import difflib
+import hashlib
 import time
 from collections import defaultdict
 from itertools import islice
@@ -36,6 +37,8 @@ FILING = b"$BounceclassFiling"
 """The keyword of a message that is being copied."""
 DONE = b"$BounceclassDone"
 """The keyword of a message that is left where it is."""
+REMOVED = b"$BounceclassRemoved"
+"""The keyword of a message that we, and nobody else, marked as deleted."""
 DELETED = rb"\Deleted"
 BATCH = 200
 """Messages that a command names at most."""
@@ -54,6 +57,11 @@ class Position(NamedTuple):
     uid: int
 
 
+class _Copy(NamedTuple):
+    folder: str
+    uid: int
+
+
 class ImapMailbox:
     """The undeleted messages of a folder; the handle is a ``Position``."""
 
@@ -66,6 +74,7 @@ class ImapMailbox:
         self._keywords = False
         self._read = 0  # the highest UID that was fetched over this connection
         self._targets: dict[str, str] = {}  # the folders that are known to be there, by their names in the settings
+        self._begun: dict[int, _Copy] | None = None  # what interrupted runs copied, once that is looked up
         self.position: Position | None = None
         """The last message that was filed, where messages are left and the server keeps no keywords.
 
@@ -92,6 +101,7 @@ class ImapMailbox:
             self._server.connected = True
             self._log_in()
             self._select()
+            self._finish_removal()
         except BaseException:
             self.__exit__()
             raise
@@ -182,7 +192,7 @@ class ImapMailbox:
         """Return the UIDs of the messages that this connection has not fetched, in their order."""
         criteria = ["UNDELETED"]
         if self._source.after == "leave" and self._keywords:
-            criteria += ["UNKEYWORD", DONE.decode("ascii")]
+            criteria += ["UNKEYWORD", _text(DONE)]
         after = self._read
         if self.position and self.position.uidvalidity == self._uidvalidity:
             after = max(after, self.position.uid)
@@ -251,59 +261,75 @@ class ImapMailbox:
         else:
             self.position = Position(self._uidvalidity, max(uids[-1], self.position.uid if self.position else 0))
 
-    def _mark(self, uids: list[int], flag: bytes) -> None:
-        self._ask("a flag", self._client.add_flags, uids, [flag], silent=True)
+    def _mark(self, uids: list[int], *flags: bytes) -> None:
+        self._ask("a flag", self._client.add_flags, uids, flags, silent=True)
 
     def _remove(self, uids: list[int]) -> None:
-        self._mark(uids, DELETED)
+        self._mark(uids, DELETED, *([REMOVED] if self._keywords else []))
         if self._has("UIDPLUS"):
             self._ask("the removal of messages", self._client.uid_expunge, uids)
 
+    def _finish_removal(self) -> None:
+        """Expunge what an interrupted run marked."""
+        if self._keywords and not self._dry and self._has("UIDPLUS"):
+            marked = self._ask("a search", self._client.search, ["DELETED", "KEYWORD", _text(REMOVED)])
+            for uids in _batches(marked):
+                self._ask("the removal of messages", self._client.uid_expunge, uids)
+
     def _copy(self, uids: list[int], target: str) -> None:
         """Copy messages, but for those that an interrupted run has copied there already."""
-        if self._keywords:
-            begun = self._ask("a search", self._client.search, ["KEYWORD", FILING.decode("ascii")])
-            copied = self._copied(sorted(set(uids).intersection(begun)), target)
-            uids = [uid for uid in uids if uid not in copied]
-            if not uids:
-                return
-            self._mark(uids, FILING)
-        self._ask("the copy to a folder", self._client.copy, uids, target)
+        if self._begun is None:
+            self._begun = self._copies() if self._keywords else {}
+        wanted = []
+        for uid in uids:
+            copy = self._begun.pop(uid, None)
+            if copy is None or copy.folder != target:
+                wanted.append(uid)
+            if copy and copy.folder != target:  # the verdict is another one now
+                self._ask("a folder", self._client.select_folder, copy.folder)
+                self._remove([copy.uid])
+                self._select()
+        if wanted:
+            if self._keywords:
+                self._mark(wanted, FILING)
+            self._ask("the copy to a folder", self._client.copy, wanted, target)
 
-    def _copied(self, uids: list[int], target: str) -> set[int]:
-        """Return which of these messages have a copy in *target*; copies in the other folders are removed.
+    def _copies(self) -> dict[int, _Copy]:
+        """Return the copies that interrupted runs made of messages which are still here.
 
         A copy has the keyword, as the message has, and the same bytes.
         """
-        if not uids:
-            return set()
-        whole = {uid: self._whole(uid) for uid in uids}
-        found: set[int] = set()
-        for folder in {self._full_name(self._source.folder_name(kind)) for kind in Kind}:
+        begun = self._ask("a search", self._client.search, ["KEYWORD", _text(FILING), "UNDELETED"])
+        contents = {uid: self._content_of(uid) for uid in begun}
+        found: dict[int, _Copy] = {}
+        for folder in {self._full_name(self._source.folder_name(kind)) for kind in Kind} if begun else ():
             if not self._ask("a folder", self._client.folder_exists, folder):
                 continue
             self._ask("a folder", self._client.select_folder, folder)
-            free = {copy: self._whole(copy) for content in whole.values() for copy in self._alike(len(content))}
-            for uid, content in whole.items():
-                copy = next((copy for copy, other in free.items() if other == content), None)
+            copies = {
+                copy: self._content_of(copy)
+                for size in {size for size, _ in contents.values()}
+                for copy in self._alike(size)
+            }
+            for uid in contents.keys() - found.keys():
+                copy = next((copy for copy, content in copies.items() if content == contents[uid]), None)
                 if copy is not None:
-                    del free[copy]
-                    if folder == target:
-                        found.add(uid)
-                    else:
-                        self._remove([copy])
-        self._select()
+                    del copies[copy]
+                    found[uid] = _Copy(folder, copy)
+        if begun:
+            self._select()
         return found
 
     def _alike(self, size: int) -> list[int]:
         """Return the messages of the selected folder that were copied there and have this size."""
-        criteria = ["KEYWORD", FILING.decode("ascii"), "LARGER", size - 1, "SMALLER", size + 1]
+        criteria = ["KEYWORD", _text(FILING), "UNDELETED", "LARGER", size - 1, "SMALLER", size + 1]
         return list(self._ask("a search", self._client.search, criteria))
 
-    def _whole(self, uid: int) -> bytes:
-        answer = self._ask("a message", self._client.fetch, [uid], ["BODY.PEEK[]"])
-        content = answer.get(uid, {}).get(b"BODY[]")
-        return content if isinstance(content, bytes) else b""
+    def _content_of(self, uid: int) -> tuple[int, bytes]:
+        """Return the size of a message and the digest of all of it."""
+        answer = self._ask("a message", self._client.fetch, [uid], ["RFC822.SIZE", "BODY.PEEK[]"])
+        about = answer.get(uid, {})
+        return about.get(b"RFC822.SIZE", 0), hashlib.sha256(about.get(b"BODY[]") or b"").digest()
 
     # --- folders ------------------------------------------------------------------
 
@@ -342,6 +368,10 @@ def _idle(client: IMAPClient, seconds: float) -> None:
     client.idle()
     client.idle_check(timeout=seconds)
     client.idle_done()
+
+
+def _text(keyword: bytes) -> str:
+    return keyword.decode("ascii")
 
 
 def _batches(uids: Iterable[int]) -> Iterator[list[int]]:

@@ -1,4 +1,4 @@
-"""The command line: ``bounceclass classify``, ``explain``, ``anonymise``, ``fixture``, ``rules`` and ``schema``.
+"""The command line: ``bounceclass classify``, ``explain``, ``schema``, and the commands of other modules.
 
 Exit codes: 0 done, 1 some input could not be read or judged, 2 usage; 130 after Ctrl-C
 and 141 when the reader of a pipe has gone, as a shell has them for any program.
@@ -18,7 +18,10 @@ import bounceclass
 from bounceclass import advice, wire
 from bounceclass.app import outputs, show, sources
 from bounceclass.app.fixture import anonymise, fixture
+from bounceclass.app.governing import config, incidents, policy, runs
 from bounceclass.app.rules import own_rules, rules
+from bounceclass.app.run import pipe, process
+from bounceclass.app.suppress import suppress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -27,7 +30,7 @@ if TYPE_CHECKING:
     from bounceclass.app.outputs import Output
     from bounceclass.model import Report
 
-__all__ = ["cli", "main"]
+__all__ = ["cli"]
 
 INTERRUPTED = 130
 READER_GONE = 141
@@ -198,10 +201,5 @@ def schema() -> None:
     click.echo(msgspec.json.format(msgspec.json.encode(wire.json_schema())))
 
 
-for command in (anonymise, fixture, rules):
+for command in (process, pipe, suppress, policy, incidents, runs, config, anonymise, fixture, rules):
     cli.add_command(command)
-
-
-def main() -> None:
-    """Run the command line."""
-    cli(prog_name="bounceclass")

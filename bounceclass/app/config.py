@@ -1,0 +1,349 @@
+"""The configuration: one TOML file, overridden key by key by the environment.
+
+``Config`` has every key, with its default and what it means; docs/configuration.md shows
+them to people.  Nothing is opened here but the file itself and, when a secret is needed,
+the file or the command that holds it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import shlex
+import stat
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import msgspec
+import platformdirs
+import tomli
+from msgspec import Meta, Struct, field
+
+from bounceclass.app import mailboxes
+from bounceclass.app.exports import Format, List
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+__all__ = ["Config", "ConfigError", "Export", "find", "ledger_secrets", "load", "secret"]
+
+PREFIX = "BOUNCECLASS_"
+"""How the names of environment variables begin: ``BOUNCECLASS_LEDGER_URL`` sets ``url`` of ``[ledger]``."""
+ITSELF = PREFIX + "CONFIG"
+"""The environment variable that names the configuration file."""
+PATIENCE = 60
+"""Seconds that a command may take to print a secret."""
+MAX_SECRET = 64 * 1024
+"""Bytes of a secret."""
+
+
+class ConfigError(ValueError):
+    """The configuration cannot be used; the message is one line that says what to change, and tells no secret."""
+
+
+class _Table(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A table of the file: nothing it does not know is accepted."""
+
+
+class LedgerTable(_Table, frozen=True, kw_only=True):
+    """``[ledger]``: where the consequences are kept."""
+
+    url: str = ""
+    """A path, for SQLite, or ``postgresql://user@host/name``; unless given, a file in the user's data directory."""
+    password: str | None = None
+    """Of PostgreSQL, where it is not in ``~/.pgpass``."""
+    password_file: str | None = None
+    password_command: str | None = None
+    keep_raw: bool = False
+    """Keep the messages themselves too."""
+    wait: Annotated[float, Meta(ge=0)] = 30.0
+    """Seconds to wait for a database that is busy or away."""
+
+
+class PrivacyTable(_Table, frozen=True, kw_only=True):
+    """``[privacy]``: addresses are kept as keyed hashes where a key is given."""
+
+    hash_key: str | None = None
+    hash_key_file: str | None = None
+    hash_key_command: str | None = None
+
+
+class RunTable(_Table, frozen=True, kw_only=True):
+    """``[run]``: how ``process`` works."""
+
+    batch: Annotated[int, Meta(ge=1, le=10_000)] = 500
+    """Messages whose verdicts are committed together."""
+    locks: str = ""
+    """The directory of the locks; unless given, one in the user's state directory."""
+    metrics: str | None = None
+    """A Prometheus textfile, written after each run."""
+    poll: Annotated[float, Meta(ge=1)] = 60.0
+    """Seconds between two looks at a source that cannot tell of new mail, with ``--watch``."""
+
+
+class Export(_Table, frozen=True, kw_only=True):
+    """``[export.<name>]``: a file that is written after each run, where what stands in it has changed."""
+
+    format: Format
+    path: str
+    list: List = List.SUPPRESSED
+    then: str | None = None
+    """A command that is run when the file has changed, as in ``postmap /etc/postfix/suppressed``."""
+
+
+class Config(_Table, frozen=True, kw_only=True):
+    """The whole file."""
+
+    lang: Literal["en", "it"] = "en"
+    """Of the suggestions."""
+    rules: tuple[str, ...] = ()
+    """Folders of rules of your own (docs/rules.md)."""
+    policy: str = "cautious"
+    """A shipped policy (``cautious``, ``standard``, ``strict``) or the path of one of your own (docs/policy.md)."""
+    ledger: LedgerTable = field(default_factory=LedgerTable)
+    privacy: PrivacyTable = field(default_factory=PrivacyTable)
+    run: RunTable = field(default_factory=RunTable)
+    source: dict[str, mailboxes.Settings] = {}
+    """``[source.<name>]``: the mailboxes that ``process`` works through (docs/configuration.md)."""
+    export: dict[str, Export] = {}
+
+    @property
+    def ledger_url(self) -> str:
+        """The ledger's path or URL, never with a password in it that was not written there."""
+        return self.ledger.url or str(platformdirs.user_data_path("bounceclass") / "ledger.db")
+
+    @property
+    def lock_folder(self) -> Path:
+        """The directory of the locks."""
+        return Path(self.run.locks).expanduser() if self.run.locks else platformdirs.user_state_path("bounceclass")
+
+
+SECRETS = ("password", "token")
+"""Keys of a source that hold a secret, or name with ``_file`` or ``_command`` where it is."""
+
+
+# --- the file ---------------------------------------------------------------------
+
+
+def find(environment: Mapping[str, str] = os.environ) -> Path | None:
+    """Return the configuration file to use where none is named: the environment's, the user's, the machine's."""
+    if named := environment.get(ITSELF):
+        return Path(named)
+    places = (platformdirs.user_config_path("bounceclass"), Path("/etc/bounceclass"))
+    return next((file for place in places if (file := place / "config.toml").is_file()), None)
+
+
+def load(path: Path | None, environment: Mapping[str, str] = os.environ) -> Config:
+    """Return the configuration of *path*, or the defaults where it is None, with what *environment* overrides.
+
+    Raises ConfigError.
+    """
+    table: dict[str, Any] = {}
+    if path is not None:
+        try:
+            table = tomli.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise ConfigError(f"{path}: {error.strerror}") from None
+        except ValueError as error:
+            raise ConfigError(f"{path}: {error}") from None
+    where = str(path) if path else "the environment"
+    _override(table, environment)
+    _know(table, Config, where)
+    if path is not None and _has_secret(table):
+        _refuse_world_readable(path, "holds a password")
+    return _converted(table, where)
+
+
+def _converted(table: dict[str, Any], where: str) -> Config:
+    sources = {name: _source(name, one, where) for name, one in table.pop("source", {}).items()}
+    try:
+        config = msgspec.convert(table, Config)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{where}: {_plain(error)}") from None
+    return msgspec.structs.replace(config, source=sources)
+
+
+def _source(name: str, table: dict[str, Any], where: str) -> mailboxes.Settings:
+    plain = {key: value for key, value in table.items() if key.partition("_")[0] not in SECRETS}
+    for key in SECRETS:
+        if get := secret(table, key, f"{where}: [source.{name}]"):
+            plain[key] = get
+    try:
+        return mailboxes.settings(plain)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{where}: [source.{name}]: {_plain(error)}") from None
+
+
+def _plain(error: msgspec.ValidationError) -> str:
+    """Return msgspec's message with the key first: "ledger.wait: Expected `float`, got `str`"."""
+    text, _, place = str(error).partition(" - at `$")
+    return f"{place.strip('.`')}: {text}" if place else text
+
+
+# --- unknown keys -----------------------------------------------------------------
+
+
+def _know(table: dict[str, Any], kind: type[Struct], where: str) -> None:
+    """Refuse keys that do not exist, with the nearest one that does."""
+    _refuse_unknown(table, _names(kind), where)
+    for name, inner in (("ledger", LedgerTable), ("privacy", PrivacyTable), ("run", RunTable)):
+        _refuse_unknown(_inner(table, name, where), _names(inner), f"{where}: [{name}]")
+    for name, export in _inner(table, "export", where).items():
+        _refuse_unknown(_inner(table["export"], name, where), _names(Export), f"{where}: [export.{name}]")
+        del export
+    for name in _inner(table, "source", where):
+        source = _inner(table["source"], name, where)
+        place = f"{where}: [source.{name}]"
+        if "type" not in source:
+            raise ConfigError(f"{place}: lacks its type: one of {', '.join(mailboxes.TYPES)}")
+        if source["type"] not in mailboxes.TYPES:
+            raise ConfigError(
+                f"{place}: there is no type {source['type']!r}{_nearest(source['type'], mailboxes.TYPES)}"
+            )
+        _refuse_unknown(source, [*_source_names(source["type"]), "type"], place)
+
+
+def _inner(table: dict[str, Any], name: str, where: str) -> dict[str, Any]:
+    inner = table.get(name, {})
+    if not isinstance(inner, dict):
+        raise ConfigError(f"{where}: {name} is a table: write [{name}] above its keys")
+    return inner
+
+
+def _refuse_unknown(table: dict[str, Any], known: list[str], where: str) -> None:
+    for key in table:
+        if key not in known:
+            raise ConfigError(f"{where}: there is no key {key!r}{_nearest(key, known)}")
+
+
+def _nearest(key: object, known: Iterator[str] | Any) -> str:
+    near = difflib.get_close_matches(str(key), list(known), n=1, cutoff=0.5)
+    return f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(known)}"
+
+
+def _names(kind: type[Struct]) -> list[str]:
+    return [one.name for one in msgspec.structs.fields(kind)]
+
+
+def _source_names(kind: str) -> list[str]:
+    names = _names(mailboxes.TYPES[kind])
+    return names + [f"{key}_{how}" for key in SECRETS if key in names for how in ("file", "command")]
+
+
+# --- the environment ----------------------------------------------------------------
+
+
+def _override(table: dict[str, Any], environment: Mapping[str, str]) -> None:
+    """Put what the environment says into *table*."""
+    known = dict(_variables(table))
+    for name, value in sorted(environment.items()):
+        if not name.startswith(PREFIX) or name == ITSELF:
+            continue
+        if name not in known:
+            raise ConfigError(f"the environment: there is no {name}{_nearest(name, known)}")
+        *path, key = known[name]
+        inner = table
+        for step in path:
+            inner = inner.setdefault(step, {})
+        inner[key] = _value(value)
+
+
+def _variables(table: dict[str, Any]) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Yield every variable that has a meaning, and the key it stands for."""
+    paths: list[tuple[str, ...]] = [(name,) for name in ("lang", "rules", "policy")]
+    paths += [("ledger", name) for name in _names(LedgerTable)]
+    paths += [("privacy", name) for name in _names(PrivacyTable)]
+    paths += [("run", name) for name in _names(RunTable)]
+    for name, source in table.get("source", {}).items():
+        if isinstance(source, dict) and source.get("type") in mailboxes.TYPES:
+            paths += [("source", name, key) for key in _source_names(source["type"])]
+    for path in paths:
+        yield PREFIX + "_".join(path).upper().replace("-", "_"), path
+
+
+def _value(text: str) -> Any:
+    """Return *text* as a value of TOML, or as the text it is."""
+    try:
+        return tomli.loads(f"value = {text}")["value"]
+    except ValueError:
+        return text
+
+
+# --- secrets ------------------------------------------------------------------------
+
+
+def secret(table: Mapping[str, Any], key: str, where: str) -> Callable[[], str] | None:
+    """Return what gets the secret *key* of a table when it is needed: from itself, a file or a command.
+
+    None where the table has none of the three.  Raises ConfigError where it has several, and
+    so does what is returned where the secret cannot be had.
+    """
+    ways = [name for name in (key, f"{key}_file", f"{key}_command") if table.get(name)]
+    if len(ways) > 1:
+        raise ConfigError(f"{where}: has {' and '.join(ways)}: one is enough")
+    if not ways:
+        return None
+    value = str(table[ways[0]])
+    if ways[0] == key:
+        return lambda: value
+    if ways[0].endswith("_file"):
+        return lambda: _from_file(Path(os.path.expandvars(value)).expanduser(), f"{where}: {key}_file")
+    return lambda: _from_command(value, f"{where}: {key}_command")
+
+
+def ledger_secrets(config: Config) -> tuple[str, bytes | None]:
+    """Return the ledger's URL with its password in it, and the key that addresses are hashed with, if any.
+
+    Raises ConfigError.
+    """
+    ledger, privacy = msgspec.to_builtins(config.ledger), msgspec.to_builtins(config.privacy)
+    url = config.ledger_url
+    if get := secret(ledger, "password", "[ledger]"):
+        from sqlalchemy import make_url
+        from sqlalchemy.exc import ArgumentError
+
+        try:
+            url = make_url(url).set(password=get()).render_as_string(hide_password=False)
+        except ArgumentError:
+            raise ConfigError("[ledger]: url: a password needs postgresql://user@host/name") from None
+    key = secret(privacy, "hash_key", "[privacy]")
+    return url, key().encode("utf-8", "surrogateescape") if key else None
+
+
+def _from_file(path: Path, where: str) -> str:
+    try:
+        _refuse_world_readable(path, "holds a secret")
+        with path.open("rb") as file:
+            return _first_line(file.read(MAX_SECRET), where)
+    except OSError as error:
+        raise ConfigError(f"{where}: {path}: {error.strerror}") from None
+
+
+def _from_command(command: str, where: str) -> str:
+    try:
+        done = subprocess.run(shlex.split(command), capture_output=True, timeout=PATIENCE, check=False, stdin=-3)  # noqa: S603 - the owner's own
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{where}: cannot be run: {getattr(error, 'strerror', None) or error}") from None
+    except subprocess.TimeoutExpired:
+        raise ConfigError(f"{where}: took longer than {PATIENCE} seconds") from None
+    if done.returncode:
+        raise ConfigError(f"{where}: ended with {done.returncode}; run it by hand to see why")
+    return _first_line(done.stdout[:MAX_SECRET], where)
+
+
+def _first_line(content: bytes, where: str) -> str:
+    line = content.decode("utf-8", "surrogateescape").partition("\n")[0].rstrip("\r")
+    if not line:
+        raise ConfigError(f"{where}: gave an empty secret")
+    return line
+
+
+def _has_secret(table: dict[str, Any]) -> bool:
+    tables = [table.get("ledger", {}), table.get("privacy", {}), *table.get("source", {}).values()]
+    return any(one.get(key) for one in tables for key in ("password", "token", "hash_key"))
+
+
+def _refuse_world_readable(path: Path, why: str) -> None:
+    if path.stat().st_mode & stat.S_IROTH:
+        raise ConfigError(f"{path}: {why} and everyone may read it: chmod o= {path}")

@@ -1,0 +1,121 @@
+"""Suppressed addresses in the forms that other software reads.
+
+An address that a form cannot express is left out and named: a map with a line that
+means something else would refuse the wrong mail.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from datetime import datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+from msgspec import Struct
+
+from bounceclass.wire import cell
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+__all__ = ["Format", "Line", "List", "rendered"]
+
+
+class Format(StrEnum):
+    """The forms of an export."""
+
+    LIST = "list"
+    """One address a line."""
+    CSV = "csv"
+    JSONL = "jsonl"
+    POSTFIX = "postfix"
+    """A map for ``check_recipient_access`` (access(5)); ``texthash:`` reads it as it is."""
+    EXIM = "exim"
+    """A file for ``lsearch``."""
+    SENDMAIL = "sendmail"
+    """Lines of an access map, by ``To:``."""
+    RSPAMD = "rspamd"
+    """A map for the multimap module, of recipients."""
+    SES = "ses"
+    """For a bulk import into the account's suppression list."""
+
+
+class List(StrEnum):
+    """What may be exported."""
+
+    SUPPRESSED = "suppressed"
+    COMPLAINTS = "complaints"
+
+
+class Line(Struct, frozen=True, kw_only=True):
+    """An address on a list, and why it stands there."""
+
+    address: str
+    reason: str
+    """A reason of bounceclass, ``manual`` or ``complaint``."""
+    since: datetime | None = None
+    until: datetime | None = None
+    """When it is mailed again; None is never."""
+
+
+class _Form(NamedTuple):
+    line: Callable[[Line], str]
+    refused: str = ""
+    """Characters that an address cannot have in this form, besides white space and control characters."""
+    head: str = ""
+
+
+_CSV_HEADER = ("address", "reason", "since", "until")
+
+
+def _csv_line(*cells: object) -> str:
+    text = io.StringIO()
+    csv.writer(text).writerow(map(cell, cells))
+    return text.getvalue()
+
+
+def _refusal(one: Line) -> str:
+    since = f" since {one.since:%Y-%m-%d}" if one.since else ""
+    return f"suppressed: {one.reason}{since}"
+
+
+def _ses_reason(one: Line) -> str:
+    return "COMPLAINT" if one.reason == "complaint" else "BOUNCE"
+
+
+_FORMS = {
+    Format.LIST: _Form(lambda one: f"{one.address}\n", refused="#"),
+    Format.CSV: _Form(
+        lambda one: _csv_line(one.address, one.reason, one.since, one.until), head=_csv_line(*_CSV_HEADER)
+    ),
+    Format.JSONL: _Form(lambda one: msgspec.json.encode(one).decode() + "\n"),
+    Format.POSTFIX: _Form(lambda one: f"{one.address.lower()} REJECT 5.1.1 {_refusal(one)}\n", refused='#"\\'),
+    Format.EXIM: _Form(lambda one: f"{one.address.lower()}: {_refusal(one)}\n", refused='#":\\'),
+    Format.SENDMAIL: _Form(
+        lambda one: f'To:{one.address.lower()}\tERROR:5.1.1:"550 {_refusal(one)}"\n', refused='#"\\'
+    ),
+    Format.RSPAMD: _Form(lambda one: f"{one.address.lower()}\n", refused='#"\\/'),
+    Format.SES: _Form(lambda one: f"{one.address},{_ses_reason(one)}\n", refused=',"'),
+}
+
+
+def rendered(form: Format, listed: Iterable[Line], left_out: Callable[[str], None]) -> bytes:
+    """Return *listed* in the form asked for, in the order given; *left_out* is told the addresses that it cannot have.
+
+    CSV and JSON lines can have any.
+    """
+    how = _FORMS[form]
+    anything = form in (Format.CSV, Format.JSONL)
+    lines = [how.head] if how.head else []
+    for one in listed:
+        if anything or _fits(one.address, how.refused):
+            lines.append(how.line(one))
+        else:
+            left_out(one.address)
+    return "".join(lines).encode("utf-8", "surrogateescape")
+
+
+def _fits(address: str, refused: str) -> bool:
+    return address.isprintable() and " " not in address and not any(mark in address for mark in refused)

@@ -1,0 +1,269 @@
+"""The commands about what the ledger goes by: ``policy``, ``incidents``, ``runs`` and ``config``."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import click
+
+from bounceclass.app import show
+from bounceclass.app.options import configured, ledger_of, plainly, settings
+from bounceclass.wire import printable
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from bounceclass.app.config import Config
+    from bounceclass.app.ledger import Ledger
+    from bounceclass.app.policy import Policy, Standing
+
+__all__ = ["config", "incidents", "policy", "runs"]
+
+
+# --- policy -------------------------------------------------------------------------
+
+
+@click.group()
+def policy() -> None:
+    """See what suppresses an address, and try out another policy."""
+
+
+@policy.command(
+    "show",
+    epilog="""\b
+    Examples:
+      bounceclass policy show
+      bounceclass policy show strict
+    """,
+)
+@click.argument("name", required=False, metavar="[NAME|FILE]")
+@settings
+def show_(path: Path | None, name: str | None) -> None:
+    """Show a policy: the configured one, one that comes with bounceclass (cautious, standard, strict) or a file."""
+    from bounceclass.app.policyfile import load
+
+    with plainly():
+        found = load(name or configured(path).policy)
+    show.lines([f"{found.name}: {found.summary}", ""], sys.stdout.buffer)
+    header = ("reason", "strikes", "on days", "within", "suppressed for", "confidence")
+    show.table(header, _rows(found), sys.stdout.buffer, terminal=sys.stdout.isatty())
+
+
+def _rows(found: Policy) -> list[tuple[str, ...]]:
+    return [
+        (
+            str(reason),
+            str(row.strikes),
+            str(row.days),
+            f"{row.window.days} days",
+            ", then ".join("for ever" if ttl is None else f"{ttl.days} days" for ttl in row.ttl),
+            str(row.confidence),
+        )
+        for reason, row in found.reasons.items()
+    ]
+
+
+@policy.command(
+    epilog="""\b
+    Examples:
+      bounceclass policy diff strict
+      bounceclass policy diff my-policy.toml
+    """
+)
+@click.argument("name", metavar="NAME|FILE")
+@settings
+def diff(path: Path | None, name: str) -> None:
+    """Say whom another policy would suppress and release, by all that the ledger has. Nothing is changed."""
+    from bounceclass.app.policyfile import load
+
+    with plainly(), closing(ledger_of(configured(path))) as ledger:
+        suppressed, released = [], []
+        for address, old, new in ledger.replay(load(name)):
+            if old.mailable and not new.mailable:
+                suppressed.append((address, new))
+            elif new.mailable and not old.mailable:
+                released.append((address, old))
+        out = sys.stdout.buffer
+        for title, changed in (("would be suppressed", suppressed), ("would be released", released)):
+            show.lines([f"{len(changed)} {title}", *(f"  {address}  {_because(one)}" for address, one in changed)], out)
+
+
+def _because(standing: Standing) -> str:
+    return standing.because or str(standing.state)
+
+
+# --- incidents ----------------------------------------------------------------------
+
+
+@click.group(
+    invoke_without_command=True,
+    epilog="""\b
+    Examples:
+      bounceclass incidents
+      bounceclass incidents void google/2020-12-14T21
+      bounceclass incidents count yahoo/2026-02-03T08
+    """,
+)
+@settings
+@click.pass_context
+def incidents(ctx: click.Context, path: Path | None) -> None:
+    """List the times when a provider refused far more addresses than it used to.
+
+    Their refusals suppress nobody while it lasts, nor afterwards if it passes; you may
+    decide otherwise.
+    """
+    ctx.obj = path
+    if ctx.invoked_subcommand is not None:
+        return
+    header = ("incident", "status", "addresses", "worst hour", "usual peak", "ends")
+    with plainly(), closing(ledger_of(configured(path))) as ledger:
+        now = ledger.now()
+        rows = [
+            (
+                one.name,
+                one.status(now),
+                str(one.addresses),
+                str(one.peak),
+                str(one.baseline),
+                f"{one.ends:%Y-%m-%d %H:%M}",
+            )
+            for one in ledger.incidents()
+        ]
+    if rows:
+        show.table(header, rows, sys.stdout.buffer, terminal=sys.stdout.isatty())
+
+
+@incidents.command()
+@click.argument("name")
+@click.pass_obj
+def void(path: Path | None, name: str) -> None:
+    """The provider was at fault: its refusals of that time never count."""
+    _rule(path, name, "void")
+
+
+@incidents.command()
+@click.argument("name")
+@click.pass_obj
+def count(path: Path | None, name: str) -> None:
+    """The refusals were true: they count like all others."""
+    _rule(path, name, "count")
+
+
+def _rule(path: Path | None, name: str, verdict: str) -> None:
+    from bounceclass.app.incidents import Verdict
+
+    with plainly(), closing(ledger_of(configured(path))) as ledger:
+        incident = ledger.rule(name, Verdict(verdict))
+        click.echo(printable(f"{incident.name}: {incident.status(ledger.now())}"))
+
+
+# --- runs ---------------------------------------------------------------------------
+
+
+@click.command()
+@settings
+@click.option("--last", "limit", default=20, show_default=True, type=click.IntRange(1), help="How many.")
+def runs(path: Path | None, limit: int) -> None:
+    """List the last runs of process, the latest first; one without an end goes on or was interrupted."""
+    header = ("run", "source", "began", "ended", "messages", "new", "suppressed")
+    with plainly(), closing(ledger_of(configured(path))) as ledger:
+        rows = [
+            (
+                str(one.id),
+                one.source,
+                f"{one.started_at:%Y-%m-%d %H:%M:%S}",
+                f"{one.ended_at:%Y-%m-%d %H:%M:%S}" if one.ended_at else "-",
+                str(one.counts["messages"] + one.counts["known"]),
+                str(one.counts["messages"]),
+                str(one.counts["suppressed"]),
+            )
+            for one in ledger.runs(limit)
+        ]
+    if rows:
+        show.table(header, rows, sys.stdout.buffer, terminal=sys.stdout.isatty())
+
+
+# --- configuration ------------------------------------------------------------------
+
+
+@click.group()
+def config() -> None:
+    """Check the configuration."""
+
+
+@config.command(
+    epilog="""\b
+    Examples:
+      bounceclass config check
+      bounceclass config check --connect --config /etc/bounceclass/config.toml
+
+    Exit code: 0 it is sound, 1 a source cannot be reached, 2 the configuration is wrong, 75 try again.
+    """
+)
+@settings
+@click.option("--connect", is_flag=True, help="Log in to every source, open the ledger, and change nothing.")
+@click.pass_context
+def check(ctx: click.Context, path: Path | None, connect: bool) -> None:
+    """Say what the configuration would do. Nothing is changed."""
+    from bounceclass.app import config as configs
+
+    with plainly():
+        found = configured(path)
+        where = path or configs.find() or "none; these are the defaults"
+        show.lines([f"configuration  {where}", *_described(found)], sys.stdout.buffer)
+        code = _connected(found) if connect else 0
+    ctx.exit(code)
+
+
+def _described(found: Config) -> list[str]:
+    import bounceclass
+    from bounceclass.app.mailboxes import lock_name
+    from bounceclass.app.policyfile import load
+
+    bounceclass.load_rules(*found.rules)
+    policy = load(found.policy)
+    hashed = any((found.privacy.hash_key, found.privacy.hash_key_file, found.privacy.hash_key_command))
+    lines = [f"ledger         {_shown(found.ledger_url)}{', addresses as keyed hashes' if hashed else ''}"]
+    lines.append(f"policy         {policy.name}: {policy.summary}")
+    lines += [f"rules          {folder}" for folder in found.rules]
+    for name, source in found.source.items():
+        what = {"move": "move to a folder by kind", "leave": "leave", "delete": "delete"}[source.after]
+        lines.append(f"source         {name}: {lock_name(source)}, then {what}")
+    for name, export in found.export.items():
+        lines.append(f"export         {name}: {export.list} as {export.format} to {export.path}")
+    if found.run.metrics:
+        lines.append(f"metrics        {found.run.metrics}")
+    return lines
+
+
+def _shown(url: str) -> str:
+    """Return a ledger's URL without its password."""
+    from sqlalchemy import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    if "://" not in url:
+        return url
+    try:
+        return make_url(url).set(query={}).render_as_string(hide_password=True)
+    except ArgumentError:
+        return "a URL that cannot be read"
+
+
+def _connected(found: Config) -> int:
+    """Log in to every source and open the ledger; return the exit code."""
+    from bounceclass.app import mailboxes
+
+    code = 0
+    for name, source in found.source.items():
+        try:
+            with mailboxes.open(source, dry_run=True):
+                click.echo(f"{name}: reached")
+        except mailboxes.MailboxError as error:
+            click.echo(printable(f"{name}: {error}"), err=True)
+            code = 1
+    ledger: Ledger
+    with closing(ledger_of(found)) as ledger:
+        click.echo(printable(f"{ledger.place}: reached"))
+    return code

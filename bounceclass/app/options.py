@@ -1,0 +1,76 @@
+"""What the commands that use a configuration share: the option, and errors that end in one line."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from bounceclass.wire import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from bounceclass.app.config import Config
+    from bounceclass.app.ledger import Ledger
+
+__all__ = ["TEMPFAIL", "configured", "ledger_of", "plainly", "settings"]
+
+TEMPFAIL = 75
+"""EX_TEMPFAIL of sysexits: to be tried again."""
+
+settings = click.option(
+    "--config",
+    "path",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="The configuration, instead of the user's (~/.config/bounceclass/config.toml) or /etc/bounceclass/config.toml.",
+)
+
+
+def configured(path: Path | None) -> Config:
+    """Return the configuration of *path*, or of where one is looked for; raises ConfigError."""
+    from bounceclass.app import config
+
+    return config.load(path or config.find())
+
+
+def ledger_of(config: Config) -> Ledger:
+    """Open the ledger that *config* names; raises ConfigError, BrokenPolicy and LedgerError."""
+    from bounceclass.app.config import ledger_secrets
+    from bounceclass.app.ledger import Ledger
+    from bounceclass.app.policyfile import load
+
+    url, hash_key = ledger_secrets(config)
+    table = config.ledger
+    return Ledger.open(url, policy=load(config.policy), hash_key=hash_key, keep_raw=table.keep_raw, wait=table.wait)
+
+
+class _Ended(click.ClickException):
+    def __init__(self, error: Exception, code: int) -> None:
+        super().__init__(printable(str(error)))
+        self.exit_code = code  # type: ignore[misc]  # a constant of the class, says click
+
+
+@contextmanager
+def plainly() -> Iterator[None]:
+    """End the command with one line and the right exit code, whatever of the outside world fails.
+
+    75 for what may go better next time, 2 for the configuration, 1 for the rest.
+    """
+    from bounceclass.app.config import ConfigError
+    from bounceclass.app.ledger import LedgerError
+    from bounceclass.app.mailboxes import MailboxError
+    from bounceclass.app.policyfile import BrokenPolicy
+    from bounceclass.app.process import Busy
+
+    try:
+        yield
+    except (ConfigError, BrokenPolicy) as error:
+        raise _Ended(error, 2) from None
+    except (LedgerError, Busy) as error:
+        raise _Ended(error, TEMPFAIL) from None
+    except MailboxError as error:
+        raise _Ended(error, TEMPFAIL if error.temporary else 1) from None

@@ -1,0 +1,174 @@
+"""Work through a mailbox: fetch, judge, record and commit, and only then file.
+
+Whatever happens in between, a message is either still where it was or safely in the
+ledger; one that was recorded but not filed is seen again by the next run, counts once and
+is filed then.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from contextlib import contextmanager
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from msgspec import Struct, field
+
+from bounceclass.app.ledger import Judged, Recorded
+from bounceclass.app.mailboxes import Kind as Folder
+from bounceclass.app.mailboxes import lock_name
+from bounceclass.model import Confidence, Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
+
+    from bounceclass.app.mailboxes import Fetched, Mailbox, Settings
+    from bounceclass.model import Report
+
+__all__ = ["Busy", "Tally", "folder_of", "locked", "silence", "work"]
+
+MAX_BATCH = 32 * 1024 * 1024
+"""Bytes of messages that are held before their verdicts are committed."""
+
+
+class Busy(Exception):
+    """Another run works on the same mailbox."""
+
+
+class Unread(NamedTuple):
+    """A message that could not be read or judged, and why; it stays where it is."""
+
+    name: str
+    problem: str
+
+
+class Tally(Struct, kw_only=True):
+    """What a run came to."""
+
+    messages: int = 0
+    kinds: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
+    providers: Counter[str] = field(default_factory=Counter)
+    folders: Counter[str] = field(default_factory=Counter)
+    unread: list[Unread] = field(default_factory=list)
+    recorded: Recorded = field(default_factory=Recorded)
+
+    def add(self, report: Report) -> None:
+        """Count one report."""
+        self.messages += 1
+        self.kinds[report.kind] += 1
+        self.folders[folder_of(report)] += 1
+        self.reasons.update(failure.reason for failure in report.failures)
+        self.providers.update(failure.provider for failure in report.failures if failure.provider)
+
+    def merge(self, other: Tally) -> None:
+        """Add what another run came to."""
+        self.messages += other.messages
+        for name in ("kinds", "reasons", "providers", "folders"):
+            getattr(self, name).update(getattr(other, name))
+        self.unread += other.unread
+        self.recorded += other.recorded
+
+
+_FOLDERS = {
+    Kind.BOUNCE: Folder.PROCESSED,
+    Kind.DELAY: Folder.PROCESSED,
+    Kind.SUCCESS: Folder.PROCESSED,
+    Kind.FEEDBACK: Folder.COMPLAINTS,
+}
+
+
+def folder_of(report: Report) -> Folder:
+    """Return where a message belongs; what only a guess was made of is for a person to look at."""
+    if report.kind in (Kind.BOUNCE, Kind.DELAY) and (
+        not report.failures or any(failure.confidence is Confidence.GUESS for failure in report.failures)
+    ):
+        return Folder.UNSURE
+    return _FOLDERS.get(report.kind, Folder.NOT_A_BOUNCE)
+
+
+@contextmanager
+def locked(source: Settings, folder: Path) -> Iterator[None]:
+    """Keep every other run off *source*; raises Busy where one is at work, OSError where the lock cannot be made."""
+    from filelock import FileLock, Timeout
+
+    name = lock_name(source)
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(folder / f"{sha256(name.encode()).hexdigest()[:16]}.lock", timeout=0):
+            yield
+    except Timeout:
+        raise Busy(f"another run is at work on {name}") from None
+
+
+def work(
+    mailbox: Mailbox,
+    judge: Callable[[bytes], Report],
+    record: Callable[[list[Judged]], Recorded] | None,
+    *,
+    source: str = "",
+    batch: int = 500,
+    stopped: Callable[[], bool] = lambda: False,
+    told: Callable[[str, dict[str, Any]], None] | None = None,
+) -> Tally:
+    """Work through an open *mailbox* and return what it came to.
+
+    *record* makes the verdicts of a batch safe before its messages are filed; None, in a
+    dry run, and nothing is recorded or filed.  *stopped* is asked after each batch.  *told* hears of what happens as it does.  Raises ``MailboxError``
+    and what *record* raises: what was not committed then is still in the mailbox.
+    """
+    tally = Tally()
+    tell = told or silence
+    for fetched in _batches(mailbox.messages(), batch):
+        judged: list[Judged] = []
+        filed: list[tuple[Any, Folder]] = []
+        for one in fetched:
+            report, problem = _judged(one, judge)
+            if report is None:
+                tally.unread.append(Unread(one.name, problem))
+                tell("message not read", {"message": one.name, "problem": problem})
+                continue
+            tally.add(report)
+            judged.append(Judged(report=report, raw=_raw(one), source=f"{source}:{one.name}" if source else one.name))
+            filed.append((one.handle, folder_of(report)))
+        if record is not None:
+            recorded = record(judged)
+            tally.recorded += recorded
+            mailbox.file(filed)
+            tell("batch recorded", {"messages": len(judged), "new": recorded.messages})
+        if stopped():
+            break
+    return tally
+
+
+def silence(event: str, about: dict[str, Any]) -> None:
+    """Tell nobody."""
+
+
+def _raw(one: Fetched) -> bytes | None:
+    return one.content if isinstance(one.content, bytes) else None
+
+
+def _judged(one: Fetched, judge: Callable[[bytes], Report]) -> tuple[Report | None, str]:
+    """Return the report on a message, or what keeps it from being judged; a bug must not cost the messages after it."""
+    if isinstance(one.content, Exception):
+        return None, getattr(one.content, "strerror", None) or str(one.content)
+    try:
+        return judge(one.content), ""
+    except Exception as error:  # noqa: BLE001 - see above
+        return None, f"not judged, by a bug of bounceclass that is worth a report: {type(error).__name__}: {error}"
+
+
+def _batches(messages: Iterable[Fetched], count: int) -> Iterator[list[Fetched]]:
+    """Yield *messages* in lists of at most *count*, and of about MAX_BATCH bytes."""
+    some: list[Fetched] = []
+    size = 0
+    for one in messages:
+        some.append(one)
+        size += len(one.content) if isinstance(one.content, bytes) else 0
+        if len(some) >= count or size >= MAX_BATCH:
+            yield some
+            some, size = [], 0
+    if some:
+        yield some

@@ -1,0 +1,350 @@
+"""``bounceclass suppress``: who must not be mailed, why, and in what form other software wants to know."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from bounceclass.app import exports, outputs, show
+from bounceclass.app.exports import Format, List
+from bounceclass.app.options import configured, ledger_of, plainly, settings
+from bounceclass.wire import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from typing import IO
+
+    from bounceclass.app.config import Config, Export
+    from bounceclass.app.ledger import Ledger
+    from bounceclass.app.policy import Event, Standing
+
+__all__ = ["suppress", "write_exports"]
+
+SUPPRESSED = 3
+"""Exit code of ``check``."""
+STDIN = "-"
+COMPLAINT = "complaint"
+
+
+@contextmanager
+def _opened(path: Path | None) -> Iterator[tuple[Config, Ledger]]:
+    with plainly():
+        config = configured(path)
+        with closing(ledger_of(config)) as ledger:
+            yield config, ledger
+
+
+@click.group()
+def suppress() -> None:
+    """See, check and change who must not be mailed."""
+
+
+which = click.option("--complaints", is_flag=True, help="The list of those who complained, instead of the suppressed.")
+note = click.option("--note", default="", metavar="TEXT", help="Why, for whoever asks later.")
+addresses = click.argument("given", nargs=-1, required=True, metavar="ADDRESS...")
+
+
+@suppress.command(
+    "list",
+    epilog="""\b
+    Examples:
+      bounceclass suppress list
+      bounceclass suppress list --complaints
+    """,
+)
+@which
+@settings
+def list_(path: Path | None, complaints: bool) -> None:
+    """List the suppressed addresses, with the reason and how long."""
+    header = ("address", "reason", "since", "until", "because")
+    with _opened(path) as (_, ledger):
+        out, terminal = sys.stdout.buffer, sys.stdout.isatty()
+        rows = []
+        for one in ledger.complaints() if complaints else ledger.suppressed():
+            standing = one.standing
+            reason, since = (COMPLAINT, standing.complained) if complaints else (standing.reason or "", standing.since)
+            until = None if complaints else standing.until
+            rows.append((one.address or one.key, reason, _day(since), _day(until, never="never"), standing.because))
+        if rows:
+            show.table(header, rows, out, terminal=terminal)
+        elif terminal:
+            click.echo("nobody", err=True)
+
+
+@suppress.command(
+    epilog="""\b
+    Examples:
+      bounceclass suppress check fred@example.com
+      bounceclass suppress check - < addresses.txt > mailable.txt
+
+    Exit code: 0 all may be mailed, 3 some may not, 2 usage, 75 the ledger cannot be read.
+    """
+)
+@addresses
+@settings
+@click.pass_context
+def check(ctx: click.Context, path: Path | None, given: tuple[str, ...]) -> None:
+    """Tell whether addresses may be mailed.
+
+    Those that may not are named on standard error, with the reason. With - they are read from
+    standard input, one a line, and those that may be mailed are written to standard output.
+    """
+    with _opened(path) as (_, ledger):
+        if given == (STDIN,):
+            asked = _lines(sys.stdin.buffer)
+            total, left = 0, 0
+
+            def counted() -> Iterator[str]:
+                nonlocal total
+                for address in asked:
+                    total += 1
+                    yield address
+
+            for address in ledger.mailable(counted()):
+                left += 1
+                sys.stdout.buffer.write(address.encode("utf-8", "surrogateescape") + b"\n")
+            ctx.exit(SUPPRESSED if left < total else 0)
+        out = [one for one in given if ledger.is_suppressed(one)]
+        for one in out:
+            standing = ledger.standing(one)
+            click.echo(printable(f"{one}: {_says(standing)}"), err=True)
+        ctx.exit(SUPPRESSED if out else 0)
+
+
+@suppress.command(
+    epilog="""\b
+    Example:
+      bounceclass suppress why fred@example.com
+    """
+)
+@click.argument("address")
+@settings
+def why(path: Path | None, address: str) -> None:
+    """Show where an address stands, and every event and rule behind it."""
+    with _opened(path) as (_, ledger):
+        found = ledger.why(address)
+        out, terminal = sys.stdout.buffer, sys.stdout.isatty()
+        show.lines([f"{address}: {_says(found.standing)}", ""], out)
+        if not found.events:
+            show.lines(["Nothing is known of it."], out)
+            return
+        header = ("when", "what", "reason", "code", "rule", "said", "source")
+        show.table(header, [_event_row(event) for event in found.events], out, terminal=terminal)
+
+
+def _event_row(event: Event) -> tuple[str, ...]:
+    codes = " ".join(str(code) for code in (event.reply_code, event.status) if code)
+    verdict = f"{event.reason or ''}{'' if event.confidence is None else f' ({event.confidence})'}"
+    return (
+        f"{event.happened_at:%Y-%m-%d %H:%M}",
+        str(event.what),
+        verdict.strip(),
+        codes,
+        event.rule or "",
+        event.diagnostic or "",
+        event.source or "",
+    )
+
+
+@suppress.command(
+    epilog="""\b
+    Examples:
+      bounceclass suppress add fred@example.com --note "asked by phone"
+      bounceclass suppress add --complaints fred@example.com
+    """
+)
+@addresses
+@which
+@note
+@settings
+def add(path: Path | None, given: tuple[str, ...], complaints: bool, note: str) -> None:
+    """Suppress addresses by hand, until they are released by hand."""
+    with _opened(path) as (config, ledger):
+        done = (ledger.complain if complaints else ledger.add)(_checked(given), note=note)
+        click.echo(f"{done} added, {len(given) - done} were on the list")
+        _update(config, ledger)
+
+
+@suppress.command(
+    epilog="""\b
+    Example:
+      bounceclass suppress release fred@example.com --note "wrote to us"
+    """
+)
+@addresses
+@note
+@settings
+def release(path: Path | None, given: tuple[str, ...], note: str) -> None:
+    """Release addresses: nothing that happened before counts any more."""
+    with _opened(path) as (config, ledger):
+        done = ledger.release(_checked(given), note=note)
+        click.echo(f"{done} released, {len(given) - done} were not known")
+        _update(config, ledger)
+
+
+@suppress.command(
+    "import",
+    epilog="""\b
+    Examples:
+      bounceclass suppress import old-list.txt --note "from the old system"
+      bounceclass suppress import - < bounced.csv
+    """,
+)
+@click.argument("file", type=click.File("rb"))
+@which
+@note
+@settings
+@click.pass_context
+def import_(ctx: click.Context, path: Path | None, file: IO[bytes], complaints: bool, note: str) -> None:
+    """Suppress the addresses of a file by hand: one a line, or the first cell of each row of a CSV file."""
+    wrong: list[str] = []
+    found: list[str] = []
+    for line in _lines(file):
+        cell = line.partition(",")[0].strip().strip('"').removeprefix("'")
+        if "@" in cell:
+            found.append(cell)
+        elif cell and cell.casefold() not in ("address", "email", "e-mail", "recipient"):
+            wrong.append(line)
+    with _opened(path) as (config, ledger):
+        done = (ledger.complain if complaints else ledger.add)(found, note=note)
+        click.echo(f"{done} added, {len(found) - done} were on the list, {len(wrong)} lines without an address")
+        _update(config, ledger)
+    for line in wrong[:10]:
+        click.echo(printable(f"no address: {line}"), err=True)
+    ctx.exit(1 if wrong else 0)
+
+
+@suppress.command(
+    epilog="""\b
+    Examples:
+      bounceclass suppress export
+      bounceclass suppress export --format csv > suppressed.csv
+      bounceclass suppress export --format postfix --output /etc/postfix/suppressed
+
+    Without --format these are the exports of the configuration. A file is replaced as a
+    whole, and only where what stands in it has changed.
+    """
+)
+@click.option("--format", "form", type=click.Choice([str(one) for one in Format]))
+@click.option("--output", type=click.Path(dir_okay=False), metavar="FILE", help="Write to FILE.")
+@which
+@settings
+def export(path: Path | None, form: str | None, output: str | None, complaints: bool) -> None:
+    """Write the suppressed addresses in the form that other software reads."""
+    chosen = List.COMPLAINTS if complaints else List.SUPPRESSED
+    with _opened(path) as (config, ledger):
+        if form is None:
+            if output or complaints:
+                raise click.UsageError("--output and --complaints need a --format.")
+            if not config.export:
+                raise click.UsageError("Name a --format, or add an [export.<name>] to the configuration.")
+            for name, changed in write_exports(config, ledger):
+                click.echo(f"{name}: {'written' if changed else 'unchanged'}")
+            return
+        content = _rendered(ledger, Format(form), chosen)
+        if output is None:
+            sys.stdout.buffer.write(content)
+        else:
+            click.echo(f"{output}: {'written' if _replaced(Path(output), content) else 'unchanged'}")
+
+
+# --- exports ------------------------------------------------------------------------
+
+
+def write_exports(config: Config, ledger: Ledger) -> Iterator[tuple[str, bool]]:
+    """Bring the exports of the configuration up to date; yield the name of each, and whether it changed."""
+    for name, wanted in config.export.items():
+        path = Path(wanted.path).expanduser()
+        changed = _replaced(path, _rendered(ledger, wanted.format, wanted.list))
+        if changed and wanted.then:
+            _run(name, wanted)
+        yield name, changed
+
+
+def _update(config: Config, ledger: Ledger) -> None:
+    for _ in write_exports(config, ledger):
+        pass
+
+
+def _rendered(ledger: Ledger, form: Format, chosen: List) -> bytes:
+    if ledger.hashed:
+        raise click.ClickException(
+            "the ledger keeps hashes instead of addresses, which cannot be exported: ask bounceclass suppress check -"
+        )
+    return exports.rendered(form, _listed(ledger, chosen), _left_out)
+
+
+def _left_out(address: str) -> None:
+    click.echo(printable(f"left out, for this form cannot have it: {address}"), err=True)
+
+
+def _listed(ledger: Ledger, chosen: List) -> Iterator[exports.Line]:
+    complaints = chosen is List.COMPLAINTS
+    for one in ledger.complaints() if complaints else ledger.suppressed():
+        standing = one.standing
+        yield exports.Line(
+            address=one.address or "",
+            reason=COMPLAINT if complaints else str(standing.reason),
+            since=standing.complained if complaints else standing.since,
+            until=None if complaints else standing.until,
+        )
+
+
+def _replaced(path: Path, content: bytes) -> bool:
+    """Write *content* to *path* as a whole, unless it stands there already; return whether it was written."""
+    if path.is_file() and path.read_bytes() == content:
+        return False
+    with outputs.opened(str(path)) as out:
+        out.write(content)
+    return True
+
+
+def _run(name: str, wanted: Export) -> None:
+    """Run what the configuration wants after a change (``postmap``)."""
+    import shlex
+
+    try:
+        done = subprocess.run(shlex.split(wanted.then or ""), check=False)  # noqa: S603 - the owner's own
+    except OSError as error:
+        raise click.ClickException(f"[export.{name}]: then: {error.strerror}") from None
+    if done.returncode:
+        raise click.ClickException(f"[export.{name}]: then: ended with {done.returncode}")
+
+
+# --- words --------------------------------------------------------------------------
+
+
+def _says(standing: Standing) -> str:
+    parts = [str(standing.state)]
+    if standing.until:
+        parts.append(f"until {_day(standing.until)}")
+    if standing.because:
+        parts.append(f"({standing.because})")
+    if standing.complained:
+        parts.append(f"its owner complained on {_day(standing.complained)}")
+    if standing.held:
+        parts.append(f"strikes are held by {', '.join(standing.held)}")
+    return " ".join(parts)
+
+
+def _day(moment: object, never: str = "") -> str:
+    return f"{moment:%Y-%m-%d}" if moment else never
+
+
+def _checked(given: tuple[str, ...]) -> tuple[str, ...]:
+    for address in given:
+        if "@" not in address:
+            raise click.BadParameter(f"no address: {address!r}", param_hint="ADDRESS")
+    return given
+
+
+def _lines(file: Iterable[bytes]) -> Iterator[str]:
+    for line in file:
+        text = line.decode("utf-8", "surrogateescape").strip().removeprefix("\ufeff")
+        if text and not text.startswith("#"):
+            yield text

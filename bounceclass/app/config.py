@@ -13,7 +13,7 @@ import shlex
 import stat
 import subprocess
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import msgspec
 import platformdirs
@@ -22,11 +22,12 @@ from msgspec import Meta, Struct, field
 
 from bounceclass.app import mailboxes
 from bounceclass.app.exports import Format, List
+from bounceclass.app.mailboxes import Secret
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
 
-__all__ = ["Config", "ConfigError", "Export", "find", "ledger_secrets", "load", "secret"]
+__all__ = ["Config", "ConfigError", "Export", "find", "ledger_secrets", "load"]
 
 PREFIX = "BOUNCECLASS_"
 """How the names of environment variables begin: ``BOUNCECLASS_LEDGER_URL`` sets ``url`` of ``[ledger]``."""
@@ -51,10 +52,8 @@ class LedgerTable(_Table, frozen=True, kw_only=True):
 
     url: str = ""
     """A path, for SQLite, or ``postgresql://user@host/name``; unless given, a file in the user's data directory."""
-    password: str | None = None
+    password: Secret | None = None
     """Of PostgreSQL, where it is not in ``~/.pgpass``."""
-    password_file: str | None = None
-    password_command: str | None = None
     keep_raw: bool = False
     """Keep the messages themselves too."""
     wait: Annotated[float, Meta(ge=0)] = 30.0
@@ -64,9 +63,8 @@ class LedgerTable(_Table, frozen=True, kw_only=True):
 class PrivacyTable(_Table, frozen=True, kw_only=True):
     """``[privacy]``: addresses are kept as keyed hashes where a key is given."""
 
-    hash_key: str | None = None
-    hash_key_file: str | None = None
-    hash_key_command: str | None = None
+    hash_key: Secret | None = None
+    """At least 16 random characters; a ledger begun with one opens with that one only."""
 
 
 class RunTable(_Table, frozen=True, kw_only=True):
@@ -119,8 +117,10 @@ class Config(_Table, frozen=True, kw_only=True):
         return Path(self.run.locks).expanduser() if self.run.locks else platformdirs.user_state_path("bounceclass")
 
 
-SECRETS = ("password", "token")
-"""Keys of a source that hold a secret, or name with ``_file`` or ``_command`` where it is."""
+TABLES: dict[str, type[_Table]] = {"ledger": LedgerTable, "privacy": PrivacyTable, "run": RunTable}
+"""The tables that stand once in a file."""
+WAYS = ("_file", "_command")
+"""What a key that holds a secret may end with: then it names the file or the command that the secret is in."""
 
 
 # --- the file ---------------------------------------------------------------------
@@ -149,30 +149,30 @@ def load(path: Path | None, environment: Mapping[str, str] = os.environ) -> Conf
             raise ConfigError(f"{path}: {error}") from None
     where = str(path) if path else "the environment"
     _override(table, environment)
-    _know(table, Config, where)
+    _know(table, where)
     if path is not None and _has_secret(table):
-        _refuse_world_readable(path, "holds a password")
+        _refuse_world_readable(path)
     return _converted(table, where)
 
 
 def _converted(table: dict[str, Any], where: str) -> Config:
     sources = {name: _source(name, one, where) for name, one in table.pop("source", {}).items()}
+    for name, kind in TABLES.items():
+        if name in table:
+            table[name] = _with_secrets(table[name], kind, f"{where}: [{name}]")
     try:
-        config = msgspec.convert(table, Config)
+        config = msgspec.convert(table, Config, dec_hook=lambda _, value: value)
     except msgspec.ValidationError as error:
         raise ConfigError(f"{where}: {_plain(error)}") from None
     return msgspec.structs.replace(config, source=sources)
 
 
 def _source(name: str, table: dict[str, Any], where: str) -> mailboxes.Settings:
-    plain = {key: value for key, value in table.items() if key.partition("_")[0] not in SECRETS}
-    for key in SECRETS:
-        if get := secret(table, key, f"{where}: [source.{name}]"):
-            plain[key] = get
+    place = f"{where}: [source.{name}]"
     try:
-        return mailboxes.settings(plain)
+        return mailboxes.settings(_with_secrets(table, mailboxes.TYPES[table["type"]], place))
     except msgspec.ValidationError as error:
-        raise ConfigError(f"{where}: [source.{name}]: {_plain(error)}") from None
+        raise ConfigError(f"{place}: {_plain(error)}") from None
 
 
 def _plain(error: msgspec.ValidationError) -> str:
@@ -184,24 +184,25 @@ def _plain(error: msgspec.ValidationError) -> str:
 # --- unknown keys -----------------------------------------------------------------
 
 
-def _know(table: dict[str, Any], kind: type[Struct], where: str) -> None:
+def _know(table: dict[str, Any], where: str) -> None:
     """Refuse keys that do not exist, with the nearest one that does."""
-    _refuse_unknown(table, _names(kind), where)
-    for name, inner in (("ledger", LedgerTable), ("privacy", PrivacyTable), ("run", RunTable)):
-        _refuse_unknown(_inner(table, name, where), _names(inner), f"{where}: [{name}]")
-    for name, export in _inner(table, "export", where).items():
-        _refuse_unknown(_inner(table["export"], name, where), _names(Export), f"{where}: [export.{name}]")
-        del export
-    for name in _inner(table, "source", where):
-        source = _inner(table["source"], name, where)
+    _refuse_unknown(table, _names(Config), where)
+    for name, kind in TABLES.items():
+        _refuse_unknown(_inner(table, name, where), _names(kind), f"{where}: [{name}]")
+    exports = _inner(table, "export", where)
+    for name in exports:
+        place = f"{where}: [export.{name}]"
+        _refuse_unknown(_inner(exports, name, place), _names(Export), place)
+    sources = _inner(table, "source", where)
+    for name in sources:
         place = f"{where}: [source.{name}]"
-        if "type" not in source:
+        source = _inner(sources, name, place)
+        kind_ = source.get("type")
+        if kind_ is None:
             raise ConfigError(f"{place}: lacks its type: one of {', '.join(mailboxes.TYPES)}")
-        if source["type"] not in mailboxes.TYPES:
-            raise ConfigError(
-                f"{place}: there is no type {source['type']!r}{_nearest(source['type'], mailboxes.TYPES)}"
-            )
-        _refuse_unknown(source, [*_source_names(source["type"]), "type"], place)
+        if kind_ not in mailboxes.TYPES:
+            raise ConfigError(f"{place}: there is no type {kind_!r}{_nearest(kind_, mailboxes.TYPES)}")
+        _refuse_unknown(source, ["type", *_names(mailboxes.TYPES[kind_])], place)
 
 
 def _inner(table: dict[str, Any], name: str, where: str) -> dict[str, Any]:
@@ -211,24 +212,26 @@ def _inner(table: dict[str, Any], name: str, where: str) -> dict[str, Any]:
     return inner
 
 
-def _refuse_unknown(table: dict[str, Any], known: list[str], where: str) -> None:
+def _refuse_unknown(table: dict[str, Any], known: Collection[str], where: str) -> None:
     for key in table:
         if key not in known:
             raise ConfigError(f"{where}: there is no key {key!r}{_nearest(key, known)}")
 
 
-def _nearest(key: object, known: Iterator[str] | Any) -> str:
-    near = difflib.get_close_matches(str(key), list(known), n=1, cutoff=0.5)
+def _nearest(key: object, known: Collection[str]) -> str:
+    near = difflib.get_close_matches(str(key), known, n=1, cutoff=0.5)
     return f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(known)}"
 
 
 def _names(kind: type[Struct]) -> list[str]:
-    return [one.name for one in msgspec.structs.fields(kind)]
+    """Return every key of a table, those by which it names its secrets included."""
+    names = [one.name for one in msgspec.structs.fields(kind)]
+    return names + [key + way for key in _secrets(kind) for way in WAYS]
 
 
-def _source_names(kind: str) -> list[str]:
-    names = _names(mailboxes.TYPES[kind])
-    return names + [f"{key}_{how}" for key in SECRETS if key in names for how in ("file", "command")]
+def _secrets(kind: type[Struct]) -> list[str]:
+    """Return the keys of a table that hold a secret."""
+    return [one.name for one in msgspec.structs.fields(kind) if Secret in get_args(one.type)]
 
 
 # --- the environment ----------------------------------------------------------------
@@ -252,12 +255,10 @@ def _override(table: dict[str, Any], environment: Mapping[str, str]) -> None:
 def _variables(table: dict[str, Any]) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Yield every variable that has a meaning, and the key it stands for."""
     paths: list[tuple[str, ...]] = [(name,) for name in ("lang", "rules", "policy")]
-    paths += [("ledger", name) for name in _names(LedgerTable)]
-    paths += [("privacy", name) for name in _names(PrivacyTable)]
-    paths += [("run", name) for name in _names(RunTable)]
+    paths += [(table_, name) for table_, kind in TABLES.items() for name in _names(kind)]
     for name, source in table.get("source", {}).items():
         if isinstance(source, dict) and source.get("type") in mailboxes.TYPES:
-            paths += [("source", name, key) for key in _source_names(source["type"])]
+            paths += [("source", name, key) for key in _names(mailboxes.TYPES[source["type"]])]
     for path in paths:
         yield PREFIX + "_".join(path).upper().replace("-", "_"), path
 
@@ -273,23 +274,24 @@ def _value(text: str) -> Any:
 # --- secrets ------------------------------------------------------------------------
 
 
-def secret(table: Mapping[str, Any], key: str, where: str) -> Callable[[], str] | None:
-    """Return what gets the secret *key* of a table when it is needed: from itself, a file or a command.
+def _with_secrets(table: dict[str, Any], kind: type[Struct], where: str) -> dict[str, Any]:
+    """Return *table* with each secret under its own key, however the file names it; it is got when it is needed."""
+    made = dict(table)
+    for key in _secrets(kind):
+        ways = [name for name in (key, *(key + way for way in WAYS)) if made.get(name)]
+        if len(ways) > 1:
+            raise ConfigError(f"{where}: has {' and '.join(ways)}: one is enough")
+        if ways:
+            made[key] = Secret(_getter(ways[0], str(made.pop(ways[0])), where))
+    return made
 
-    None where the table has none of the three.  Raises ConfigError where it has several, and
-    so does what is returned where the secret cannot be had.
-    """
-    ways = [name for name in (key, f"{key}_file", f"{key}_command") if table.get(name)]
-    if len(ways) > 1:
-        raise ConfigError(f"{where}: has {' and '.join(ways)}: one is enough")
-    if not ways:
-        return None
-    value = str(table[ways[0]])
-    if ways[0] == key:
-        return lambda: value
-    if ways[0].endswith("_file"):
-        return lambda: _from_file(Path(os.path.expandvars(value)).expanduser(), f"{where}: {key}_file")
-    return lambda: _from_command(value, f"{where}: {key}_command")
+
+def _getter(name: str, value: str, where: str) -> str | Callable[[], str]:
+    if name.endswith("_file"):
+        return lambda: _from_file(Path(os.path.expandvars(value)).expanduser(), f"{where}: {name}")
+    if name.endswith("_command"):
+        return lambda: _from_command(value, f"{where}: {name}")
+    return value
 
 
 def ledger_secrets(config: Config) -> tuple[str, bytes | None]:
@@ -297,23 +299,21 @@ def ledger_secrets(config: Config) -> tuple[str, bytes | None]:
 
     Raises ConfigError.
     """
-    ledger, privacy = msgspec.to_builtins(config.ledger), msgspec.to_builtins(config.privacy)
-    url = config.ledger_url
-    if get := secret(ledger, "password", "[ledger]"):
+    url, key = config.ledger_url, config.privacy.hash_key
+    if password := config.ledger.password:
         from sqlalchemy import make_url
         from sqlalchemy.exc import ArgumentError
 
         try:
-            url = make_url(url).set(password=get()).render_as_string(hide_password=False)
+            url = make_url(url).set(password=password()).render_as_string(hide_password=False)
         except ArgumentError:
             raise ConfigError("[ledger]: url: a password needs postgresql://user@host/name") from None
-    key = secret(privacy, "hash_key", "[privacy]")
     return url, key().encode("utf-8", "surrogateescape") if key else None
 
 
 def _from_file(path: Path, where: str) -> str:
     try:
-        _refuse_world_readable(path, "holds a secret")
+        _refuse_world_readable(path)
         with path.open("rb") as file:
             return _first_line(file.read(MAX_SECRET), where)
     except OSError as error:
@@ -340,10 +340,12 @@ def _first_line(content: bytes, where: str) -> str:
 
 
 def _has_secret(table: dict[str, Any]) -> bool:
-    tables = [table.get("ledger", {}), table.get("privacy", {}), *table.get("source", {}).values()]
-    return any(one.get(key) for one in tables for key in ("password", "token", "hash_key"))
+    """Tell whether a secret itself stands in *table*."""
+    tables: list[tuple[Any, type[Struct]]] = [(table.get(name, {}), kind) for name, kind in TABLES.items()]
+    tables += [(source, mailboxes.TYPES[source["type"]]) for source in table.get("source", {}).values()]
+    return any(one.get(key) for one, kind in tables for key in _secrets(kind))
 
 
-def _refuse_world_readable(path: Path, why: str) -> None:
+def _refuse_world_readable(path: Path) -> None:
     if path.stat().st_mode & stat.S_IROTH:
-        raise ConfigError(f"{path}: {why} and everyone may read it: chmod o= {path}")
+        raise ConfigError(f"{path}: holds a secret and everyone may read it: chmod o= {path}")

@@ -224,8 +224,9 @@ def _described(found: Config) -> list[str]:
 
     bounceclass.load_rules(*found.rules)
     policy = load(found.policy)
-    hashed = any((found.privacy.hash_key, found.privacy.hash_key_file, found.privacy.hash_key_command))
-    lines = [f"ledger         {_shown(found.ledger_url)}{', addresses as keyed hashes' if hashed else ''}"]
+    lines = [
+        f"ledger         {_shown(found.ledger_url)}{', addresses as keyed hashes' if found.privacy.hash_key else ''}"
+    ]
     lines.append(f"policy         {policy.name}: {policy.summary}")
     lines += [f"rules          {folder}" for folder in found.rules]
     for name, source in found.source.items():

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from bounceclass.app.config import Config
     from bounceclass.app.ledger import Ledger
 
-__all__ = ["TEMPFAIL", "configured", "ledger_of", "plainly", "settings"]
+__all__ = ["TEMPFAIL", "configured", "exit_code", "failures", "ledger_of", "plainly", "settings"]
 
 TEMPFAIL = 75
 """EX_TEMPFAIL of sysexits: to be tried again."""
@@ -48,29 +48,34 @@ def ledger_of(config: Config) -> Ledger:
     return Ledger.open(url, policy=load(config.policy), hash_key=hash_key, keep_raw=table.keep_raw, wait=table.wait)
 
 
-class _Ended(click.ClickException):
-    def __init__(self, error: Exception, code: int) -> None:
-        super().__init__(printable(str(error)))
-        self.exit_code = code  # type: ignore[misc]  # a constant of the class, says click
-
-
-@contextmanager
-def plainly() -> Iterator[None]:
-    """End the command with one line and the right exit code, whatever of the outside world fails.
-
-    75 for what may go better next time, 2 for the configuration, 1 for the rest.
-    """
+def failures() -> tuple[type[Exception], ...]:
+    """Return what of the outside world may fail and is told in one line."""
     from bounceclass.app.config import ConfigError
     from bounceclass.app.ledger import LedgerError
     from bounceclass.app.mailboxes import MailboxError
     from bounceclass.app.policyfile import BrokenPolicy
     from bounceclass.app.process import Busy
 
+    return ConfigError, BrokenPolicy, LedgerError, MailboxError, Busy
+
+
+def exit_code(error: Exception) -> int:
+    """Return 75 for one of ``failures`` that may go better next time, 2 for the configuration, 1 for the rest."""
+    if isinstance(error, ValueError):
+        return 2  # ConfigError and BrokenPolicy
+    return TEMPFAIL if getattr(error, "temporary", True) else 1
+
+
+class _Ended(click.ClickException):
+    def __init__(self, error: Exception) -> None:
+        super().__init__(printable(str(error)))
+        self.exit_code = exit_code(error)  # type: ignore[misc]  # a constant of the class, says click
+
+
+@contextmanager
+def plainly() -> Iterator[None]:
+    """End the command with one line and its ``exit_code``, whatever of the outside world fails."""
     try:
         yield
-    except (ConfigError, BrokenPolicy) as error:
-        raise _Ended(error, 2) from None
-    except (LedgerError, Busy) as error:
-        raise _Ended(error, TEMPFAIL) from None
-    except MailboxError as error:
-        raise _Ended(error, TEMPFAIL if error.temporary else 1) from None
+    except failures() as error:
+        raise _Ended(error) from None

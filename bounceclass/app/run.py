@@ -15,7 +15,7 @@ import click
 
 import bounceclass
 from bounceclass import mime
-from bounceclass.app.options import TEMPFAIL, configured, ledger_of, plainly, settings
+from bounceclass.app.options import configured, exit_code, ledger_of, plainly, settings
 from bounceclass.app.sources import CHUNK
 from bounceclass.wire import printable
 
@@ -196,6 +196,7 @@ class Job:
 
     def run(self, ledger: Ledger | None) -> Outcome:
         """Work through every source; one that fails does not keep the others from it. Raises LedgerError."""
+        from bounceclass.app.config import ConfigError
         from bounceclass.app.mailboxes import MailboxError
         from bounceclass.app.process import Busy, Tally
 
@@ -205,9 +206,9 @@ class Job:
             for name, source in self.sources.items():
                 try:
                     tally.merge(self.work(name, source, ledger))
-                except (MailboxError, Busy) as error:
+                except (MailboxError, ConfigError, Busy) as error:
                     failures[name] = str(error)
-                    code = max(code, TEMPFAIL if getattr(error, "temporary", True) else 1)
+                    code = max(code, exit_code(error))
                     self.told("source failed", {"source": name, "problem": str(error)})
                 if self.stop():
                     break

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from bounceclass.app import mailboxes, run
-from bounceclass.app.ledger import LedgerError
-from bounceclass.app.mailboxes import MailboxError
-from bounceclass.app.process import Busy, locked
+from bounceclass.app.options import failures
+from bounceclass.app.process import locked
 from bounceclass.wire import printable
 
 if TYPE_CHECKING:
@@ -54,7 +53,7 @@ class _Watcher(threading.Thread):
                 self._connected()
                 pause = FIRST_PAUSE
                 self.job.stop.wait(self.job.config.run.poll)
-            except (MailboxError, LedgerError, Busy) as error:
+            except failures() as error:
                 self.job.told("source failed", {"source": self.name, "problem": str(error)})
                 click.echo(printable(f"{self.name}: {error}; trying again in {pause:g} seconds"), err=True)
                 self.job.stop.wait(pause)

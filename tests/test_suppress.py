@@ -1,0 +1,269 @@
+"""``suppress``, ``policy``, ``incidents``, ``runs`` and ``config``, and the forms of an export."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import shutil
+import subprocess
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import pytest
+from click.testing import CliRunner, Result
+from messages import bounce
+
+import bounceclass
+from bounceclass.app import exports
+from bounceclass.app.cli import cli
+from bounceclass.app.exports import Format, Line
+from bounceclass.app.ledger import Ledger
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+DAY = datetime(2026, 2, 3, 4, 5, 6, tzinfo=UTC)
+LINES = [
+    Line(address="Fred@example.com", reason="user_unknown", since=DAY),
+    Line(address="angry@example.com", reason="complaint", since=DAY),
+]
+ODD = [
+    Line(address=address, reason="manual")
+    for address in ('"a b"@example.com', "#x@example.com", "a:b@example.com", "a,b@example.com", "=1+1@example.com", "a\nb@example.com")
+]  # fmt: skip
+
+
+def rendered(form: Format, lines: list[Line]) -> tuple[list[str], list[str]]:
+    left_out: list[str] = []
+    return exports.rendered(form, lines, left_out.append).decode().splitlines(), left_out
+
+
+@pytest.mark.parametrize(
+    ("form", "expected"),
+    [
+        (Format.LIST, ["Fred@example.com", "angry@example.com"]),
+        (Format.CSV, ["address,reason,since,until", "Fred@example.com,user_unknown,2026-02-03 04:05:06+00:00,", "angry@example.com,complaint,2026-02-03 04:05:06+00:00,"]),
+        (Format.POSTFIX, ["fred@example.com REJECT 5.1.1 suppressed: user_unknown since 2026-02-03", "angry@example.com REJECT 5.1.1 suppressed: complaint since 2026-02-03"]),
+        (Format.EXIM, ["fred@example.com: suppressed: user_unknown since 2026-02-03", "angry@example.com: suppressed: complaint since 2026-02-03"]),
+        (Format.SENDMAIL, ['To:fred@example.com\tERROR:5.1.1:"550 suppressed: user_unknown since 2026-02-03"', 'To:angry@example.com\tERROR:5.1.1:"550 suppressed: complaint since 2026-02-03"']),
+        (Format.RSPAMD, ["fred@example.com", "angry@example.com"]),
+        (Format.SES, ["Fred@example.com,BOUNCE", "angry@example.com,COMPLAINT"]),
+    ],
+)  # fmt: skip
+def test_the_forms_of_an_export(form: Format, expected: list[str]) -> None:
+    assert rendered(form, LINES) == (expected, [])
+
+
+def test_json_lines() -> None:
+    (first, _), _ = rendered(Format.JSONL, LINES)
+    assert json.loads(first) == {"address": "Fred@example.com", "reason": "user_unknown", "since": "2026-02-03T04:05:06Z", "until": None}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("form", "left_out"),
+    [
+        (Format.LIST, [0, 1, 5]),
+        (Format.CSV, []),
+        (Format.JSONL, []),
+        (Format.POSTFIX, [0, 1, 5]),
+        (Format.EXIM, [0, 1, 2, 5]),
+        (Format.SENDMAIL, [0, 1, 5]),
+        (Format.RSPAMD, [0, 1, 5]),
+        (Format.SES, [0, 3, 5]),
+    ],
+)
+def test_an_address_that_a_form_cannot_have_is_left_out_and_named(form: Format, left_out: list[int]) -> None:
+    lines, named = rendered(form, ODD)
+    assert named == [ODD[index].address for index in left_out]
+    assert len(lines) == len(ODD) - len(left_out) + (form is Format.CSV)
+
+
+def test_no_cell_is_a_formula() -> None:
+    text = exports.rendered(Format.CSV, ODD, print).decode()
+    cells = [row[0] for row in csv.reader(io.StringIO(text))]
+    assert "'=1+1@example.com" in cells
+    assert not any(cell.startswith(("=", "+", "-", "@")) for cell in cells)
+
+
+@pytest.mark.skipif(not shutil.which("postmap"), reason="Postfix is not installed: its maps are not read by itself")
+def test_postfix_reads_its_map(tmp_path: Path) -> None:
+    (tmp_path / "map").write_bytes(exports.rendered(Format.POSTFIX, LINES, print))
+    done = subprocess.run(["postmap", "-q", "fred@example.com", f"texthash:{tmp_path}/map"], capture_output=True, text=True, check=True)  # fmt: skip
+    assert done.stdout == "REJECT 5.1.1 suppressed: user_unknown since 2026-02-03\n"
+
+
+# --- the commands -------------------------------------------------------------------
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in ("DATA", "STATE", "CONFIG"):
+        monkeypatch.setenv(f"XDG_{name}_HOME", str(tmp_path / name.lower()))
+    return tmp_path
+
+
+@pytest.fixture
+def book(home: Path) -> Ledger:
+    """A ledger in which fred is dead and ann's mailbox is full."""
+    ledger = Ledger.open(home / "data" / "bounceclass" / "ledger.db")
+    for number, (address, words, days) in enumerate(
+        [
+            ("fred@example.com", "550 5.1.1 User unknown", 9),
+            ("fred@example.com", "550 5.1.1 User unknown", 3),
+            ("ann@example.com", "452 4.2.2 Mailbox full", 3),
+        ]
+    ):
+        raw = bounce(address, words, number=number, days_ago=days)
+        ledger.record(bounceclass.classify(raw), raw=raw, source="inbox")
+    return ledger
+
+
+def run(*args: str | Path, stdin: bytes = b"") -> Result:
+    return CliRunner().invoke(cli, list(map(str, args)), input=stdin, prog_name="bounceclass")
+
+
+def test_list_and_check(book: Ledger) -> None:
+    lines = run("suppress", "list").stdout.splitlines()
+    assert [line.split()[:2] for line in lines] == [["address", "reason"], ["fred@example.com", "user_unknown"]]
+    assert run("suppress", "check", "ann@example.com", "new@example.com").exit_code == 0
+    result = run("suppress", "check", "ann@example.com", "FRED@example.com")
+    assert (result.exit_code, result.stdout) == (3, "")
+    assert result.stderr.startswith("FRED@example.com: suppressed until ")
+
+
+def test_check_filters_a_list(book: Ledger) -> None:
+    result = run("suppress", "check", "-", stdin=b"# ours\nann@example.com\r\nfred@example.com\n\nnew@example.com\n")
+    assert (result.exit_code, result.stdout) == (3, "ann@example.com\nnew@example.com\n")
+    assert run("suppress", "check", "-", stdin=b"new@example.com\n").exit_code == 0
+
+
+def test_why(book: Ledger) -> None:
+    page = run("suppress", "why", "fred@example.com").stdout
+    assert page.startswith("fred@example.com: suppressed until ")
+    assert page.count("550 5.1.1  general.user-unknown") == 2
+    assert "(user_unknown: 2 strikes from " in page
+    assert run("suppress", "why", "new@example.com").stdout == "new@example.com: healthy\n\nNothing is known of it.\n"
+
+
+def test_release_and_add(book: Ledger) -> None:
+    result = run("suppress", "release", "fred@example.com", "new@example.com", "--note", "wrote to us")
+    assert result.stdout == "1 released, 1 were not known\n"
+    assert run("suppress", "check", "fred@example.com").exit_code == 0
+    assert run("suppress", "add", "new@example.com", "--note", "asked").stdout == "1 added, 0 were on the list\n"
+    assert "suppressed by hand: asked" in run("suppress", "why", "new@example.com").stdout
+    assert run("suppress", "add", "--complaints", "new@example.com").stdout == "1 added, 0 were on the list\n"
+    assert "new@example.com" in run("suppress", "list", "--complaints").stdout
+    result = run("suppress", "add", "nobody")
+    assert (result.exit_code, "no address: 'nobody'" in result.stderr) == (2, True)
+
+
+def test_import(book: Ledger, tmp_path: Path) -> None:
+    listed = tmp_path / "old.csv"
+    listed.write_text('address,reason\none@example.com,manual\n"two@example.com",x\n\'=3@example.com,x\nnobody,x\n')
+    result = run("suppress", "import", listed, "--note", "from the old system")
+    assert (result.exit_code, result.stderr) == (1, "no address: nobody,x\n")
+    assert result.stdout == "3 added, 0 were on the list, 1 lines without an address\n"
+    assert book.is_suppressed("=3@example.com")
+
+
+def test_what_is_exported_can_be_imported(book: Ledger, tmp_path: Path) -> None:
+    for form in ("list", "csv"):
+        content = run("suppress", "export", "--format", form).stdout
+        result = run("suppress", "import", "-", stdin=content.encode())
+        assert (result.exit_code, "0 lines without" in result.stdout) == (0, True), form
+
+
+def test_export(book: Ledger, home: Path) -> None:
+    target = home / "suppressed"
+    args = ("suppress", "export", "--format", "list", "--output", target)
+    assert run(*args).stdout == f"{target}: written\n"
+    assert target.read_text() == "fred@example.com\n"
+    assert run(*args).stdout == f"{target}: unchanged\n"
+    assert run("suppress", "export", "--format", "list", "--complaints").stdout == ""
+    assert "Name a --format" in run("suppress", "export").stderr
+    assert "need a --format" in run("suppress", "export", "--output", "x").stderr
+
+
+def test_exports_of_the_configuration(book: Ledger, home: Path) -> None:
+    config = home / "c.toml"
+    config.write_text(f'[export.a]\nformat = "list"\npath = "{home}/a"\nthen = "touch {home}/ran"\n')
+    assert run("suppress", "export", "--config", config).stdout == "a: written\n"
+    assert (home / "ran").exists()
+    (home / "ran").unlink()
+    assert run("suppress", "export", "--config", config).stdout == "a: unchanged\n"
+    assert not (home / "ran").exists()
+    run("suppress", "add", "--config", config, "new@example.com")
+    assert (home / "a").read_text() == "fred@example.com\nnew@example.com\n"
+    config.write_text(config.read_text().replace("touch", "/nowhere/touch").replace("/a", "/b"))
+    result = run("suppress", "export", "--config", config)
+    assert (result.exit_code, result.stderr) == (1, "Error: [export.a]: then: No such file or directory\n")
+
+
+def test_hashed_addresses_cannot_be_exported(home: Path) -> None:
+    config = home / "c.toml"
+    config.touch(0o600)
+    config.write_text('[privacy]\nhash_key = "0123456789abcdef"\n')
+    assert run("suppress", "add", "--config", config, "fred@example.com").exit_code == 0
+    assert run("suppress", "check", "--config", config, "fred@example.com").exit_code == 3
+    result = run("suppress", "export", "--config", config, "--format", "list")
+    assert (result.exit_code, "keeps hashes instead of addresses" in result.stderr) == (1, True)
+    assert "fred" not in run("suppress", "list", "--config", config).stdout
+
+
+def test_policy(book: Ledger) -> None:
+    page = run("policy", "show", "strict").stdout
+    assert page.startswith("strict: ")
+    assert run("policy", "show").stdout.startswith("cautious: ")
+    changed = run("policy", "diff", "strict").stdout
+    assert changed == "0 would be suppressed\n0 would be released\n"
+    assert (
+        run("policy", "show", "strickt").stderr == "Error: strickt: there is no such policy; did you mean 'strict'?\n"
+    )
+
+
+def test_another_policy(book: Ledger, home: Path) -> None:
+    mine = home / "mine.toml"
+    mine.write_text(
+        'name = "mine"\nprobation = "30d"\n[reasons.mailbox_full]\nstrikes = 1\nwindow = "60d"\nttl = ["forever"]\n'
+    )
+    assert run("policy", "diff", mine).stdout.splitlines()[0] == "1 would be suppressed"
+    assert "1 would be released\n  fred@example.com" in run("policy", "diff", mine).stdout
+    assert not book.is_suppressed("ann@example.com")
+
+
+def test_incidents_and_runs(book: Ledger, home: Path) -> None:
+    assert run("incidents").stdout == ""
+    result = run("incidents", "void", "google/2020-12-14T21")
+    assert (result.exit_code, result.stderr) == (75, "Error: google/2020-12-14T21: there is no such incident; look them up with incidents\n")  # fmt: skip
+    assert run("runs").stdout == ""
+    book.end_run(book.begin_run("list"))
+    assert run("runs").stdout.splitlines()[1].split()[:2] == ["1", "list"]
+
+
+def test_config_check(home: Path) -> None:
+    (home / "Maildir").mkdir()
+    config = home / "c.toml"
+    config.write_text(
+        f'policy = "strict"\n[source.list]\ntype = "maildir"\npath = "{home}/Maildir"\n'
+        '[ledger]\nurl = "postgresql://me:geheim@db.example.com/b"\n[export.p]\nformat = "postfix"\npath = "/etc/x"\n'
+    )
+    result = run("config", "check", "--config", config)
+    assert result.exit_code == 0
+    assert "geheim" not in result.output
+    assert [line.split()[0] for line in result.stdout.splitlines()] == ["configuration", "ledger", "policy", "source", "export"]  # fmt: skip
+    assert f"list: file:{home}/Maildir, then move to a folder by kind" in result.stdout
+    config.write_text(config.read_text().replace("postgresql://me:geheim@db.example.com/b", f"{home}/l.db"))
+    result = run("config", "check", "--connect", "--config", config)
+    assert (result.exit_code, result.stderr) == (
+        1,
+        f"list: {home}/Maildir is not a Maildir: it has no new, cur and tmp\n",
+    )
+    assert f"{home}/l.db: reached" in result.stdout
+
+
+def test_every_command_has_examples() -> None:
+    for args in ([], ["suppress"], ["policy"], ["incidents"], ["config"]):
+        assert run(*args, "--help").exit_code == 0
+    for args in (["process"], ["pipe"], ["suppress", "check"], ["suppress", "export"], ["policy", "diff"], ["config", "check"]):  # fmt: skip
+        assert "Example" in run(*args, "--help").stdout, args

@@ -10,7 +10,7 @@ __all__ = ["Made", "bounce", "many", "message"]
 
 
 class Made(NamedTuple):
-    """A message, the folder that it belongs in, and whom it reports on, as the one who made it knows."""
+    """A message, the folder that it belongs in, and whose mail failed, as the one who made it knows."""
 
     content: bytes
     folder: str
@@ -118,9 +118,8 @@ def many(count: int, seed: int) -> list[Made]:
         elif kind == "full":
             one = Made(bounce(address, "452 4.2.2 Mailbox full", number=number), "Processed", address)
         elif kind == "delay":
-            one = Made(
-                bounce(address, "421 4.4.1 Try again later", number=number, action="delayed"), "Processed", address
-            )
+            delayed = bounce(address, "421 4.4.1 Try again later", number=number, action="delayed")
+            one = Made(delayed, "Processed")
         elif kind == "complaint":
             one = Made(_complaint(number), "Complaints")
         elif kind == "vacation":

@@ -52,7 +52,7 @@ def facts(place: str | Path) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("command", [rb"FETCH", rb"UID MOVE"])
-def test_an_imap_connection_that_is_lost(command: bytes, server: Dovecot, tmp_path: Path, environment: dict[str, str]) -> None:  # noqa: F811  # fmt: skip
+def test_an_imap_connection_that_is_lost(command: bytes, server: Dovecot, tmp_path: Path, environment: dict[str, str]) -> None:  # fmt: skip
     made = many(120, seed=3)
     box = ImapBox(tmp_path, server)
     box.put(*(one.content for one in made))
@@ -71,7 +71,7 @@ def test_an_imap_connection_that_is_lost(command: bytes, server: Dovecot, tmp_pa
     assert facts(tmp_path / "data" / "bounceclass" / "ledger.db")["messages"] == len(made)
 
 
-def test_a_server_that_is_away(server: Dovecot, tmp_path: Path, environment: dict[str, str]) -> None:  # noqa: F811
+def test_a_server_that_is_away(server: Dovecot, tmp_path: Path, environment: dict[str, str]) -> None:
     box = ImapBox(tmp_path, server)
     config = configured(box, tmp_path)
     config.write_text(config.read_text().replace(f"port = {server.ports.imaps}", "port = 1"))
@@ -112,7 +112,7 @@ def test_two_processes_on_one_ledger_come_to_the_totals_of_one(
     assert places["one"]["messages"] == 300
 
 
-def test_a_database_that_is_gone_for_a_while(postgres: Postgres, tmp_path: Path, environment: dict[str, str]) -> None:  # noqa: F811  # fmt: skip
+def test_a_database_that_is_gone_for_a_while(postgres: Postgres, tmp_path: Path, environment: dict[str, str]) -> None:  # fmt: skip
     made = many(3000, seed=7)
     box = MaildirBox(tmp_path, None)
     box.put(*(one.content for one in made))
@@ -133,7 +133,7 @@ def test_a_database_that_is_gone_for_a_while(postgres: Postgres, tmp_path: Path,
         assert sum(one.counts["messages"] for one in book.runs(100)) == len(made)
 
 
-def test_a_full_disk(tmp_path: Path, environment: dict[str, str]) -> None:  # noqa: F811
+def test_a_full_disk(tmp_path: Path, environment: dict[str, str]) -> None:
     made = many(400, seed=9)
     box = MaildirBox(tmp_path, None)
     box.put(*(one.content for one in made))

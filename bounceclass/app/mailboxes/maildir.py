@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from typing import TYPE_CHECKING, Any, Self
 
@@ -49,7 +50,8 @@ class MaildirMailbox:
     def file(self, filed: Sequence[tuple[Any, Kind]]) -> None:
         if self._leaves:
             return
-        changed: list[Path] = []
+        changed: set[Path] = set()
+        targets: dict[Kind, Path] = {}
         for handle, kind in filed:
             path = _present(handle)
             if path is None:
@@ -57,10 +59,11 @@ class MaildirMailbox:
             if self._source.after == "delete":
                 path.unlink()
             else:
-                target = subfolder(self._root, self._source.folder_name(kind)) / "cur"
-                path.rename(_free(target, path))
-                changed.append(target)
-            changed.append(path.parent)
+                if kind not in targets:
+                    targets[kind] = subfolder(self._root, self._source.folder_name(kind)) / "cur"
+                path.rename(_free(targets[kind], path))
+                changed.add(targets[kind])
+            changed.add(path.parent)
         sync_directories(sorted(changed, key=lambda folder: folder.parent == self._root))
 
 
@@ -98,5 +101,10 @@ def _present(path: Path) -> Path | None:
 def _free(folder: Path, path: Path) -> Path:
     """Return a path in *folder* for the message, with its flags; a unique name that is taken gets a number."""
     flags = path.name.partition(":")[2] or "2,"
-    names = (unique(path.name), *(f"{unique(path.name)}-{number}" for number in range(1, 1000)))
-    return next(free for name in names if not os.path.lexists(free := folder / f"{name}:{flags}"))
+    name = unique(path.name)
+    free = folder / f"{name}:{flags}"
+    for number in itertools.count(1):
+        if not os.path.lexists(free):
+            break
+        free = folder / f"{name}-{number}:{flags}"
+    return free

@@ -9,10 +9,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 
 import bounceclass
 from bounceclass import advice, rulebook, wire
+from bounceclass.app import config, mailboxes, policyfile
+from bounceclass.app.cli import cli
 from bounceclass.app.fixture import TO_REVIEW
 from bounceclass.model import Reason
 
@@ -50,24 +53,93 @@ def test_reasons_page() -> None:
     assert [line for line in lines if line.startswith("| `")] == reason_rows() + tool_rows()
 
 
-@pytest.mark.parametrize("code", re.findall(r"```python\n(.*?)```", README, re.DOTALL))
-def test_readme_python(code: str) -> None:
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
-    assert done.returncode == 0, done.stderr
-    assert "user_unknown" in done.stdout
-
-
-def test_readme_commands_exist() -> None:
-    commands = re.findall(
-        r"^bounceclass (\w+) ", "".join(re.findall(r"```sh\n(.*?)```", README, re.DOTALL)), re.MULTILINE
-    )
-    assert sorted(set(commands)) == ["anonymise", "classify", "explain", "fixture", "rules"]
-    for line in commands:
-        done = subprocess.run(
-            [sys.executable, "-m", "bounceclass", line, "--help"], capture_output=True, text=True, check=False
+@pytest.mark.parametrize(
+    ("code", "said"),
+    list(
+        zip(
+            re.findall(r"```python\n(.*?)```", README, re.DOTALL),
+            ("user_unknown", "user_unknown", "fred@example.com\nann@example.com\n"),
+            strict=True,
         )
-        assert done.returncode == 0, line
-        assert done.stdout.startswith("Usage: ")
+    ),
+)
+def test_readme_python(code: str, said: str, tmp_path: Path) -> None:
+    (tmp_path / "fixtures").symlink_to(ROOT / "fixtures")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, env=environment, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert said in done.stdout
+
+
+def command_lines() -> list[str]:
+    """Every command line of ours in the documents and the examples."""
+    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "examples").iterdir()]
+    lines = []
+    for page in pages:
+        text = page.read_text().replace("<!--", "")
+        lines += re.findall(r"(?:^|[ =/])(?:\.venv/bin/)?(bounceclass (?:[a-z]+)\b[^\n`]*)", text, re.MULTILINE)
+    known = "|".join(cli.commands)
+    return [line for line in lines if re.match(rf"bounceclass (?:{known})\b", line)]
+
+
+@pytest.mark.parametrize("line", sorted(set(command_lines())))
+def test_command_lines_parse(line: str) -> None:
+    """Every command, option and argument that the documents name is one."""
+    words = shlex.split(
+        line.split(" # ", maxsplit=1)[0]
+        .split("|", maxsplit=1)[0]
+        .split(" <", maxsplit=1)[0]
+        .split(" >", maxsplit=1)[0]
+        .rstrip(",;."),
+        comments=True,
+    )[1:]
+    command: click.Command = cli
+    context = click.Context(cli)
+    while isinstance(command, click.Group) and words:
+        found = command.get_command(context, words[0])
+        if found is None:
+            break
+        command, words = found, words[1:]
+    if not isinstance(command, click.Group):
+        files = [parameter for parameter in command.params if isinstance(parameter.type, (click.Path, click.File))]
+        for parameter in files:
+            parameter.type = click.STRING  # whether a file exists is not the question
+        command.make_context("x", words, parent=context, resilient_parsing=False)
+
+
+def configuration_keys() -> set[str]:
+    """Every key that a configuration may have."""
+    kinds = [config.Config, *config.TABLES.values(), config.Export, *mailboxes.TYPES.values()]
+    return {key for kind in kinds for key in config._names(kind)} - {"source", "export", *config.TABLES} | {"type"}
+
+
+def test_configuration_page_names_every_key() -> None:
+    page = (ROOT / "docs" / "configuration.md").read_text()
+    rows = re.findall(r"^\| (`[^|]+`) \|", page, re.MULTILINE)
+    named = {name for row in rows for name in re.findall(r"`(\w+)`", row)} - {"key"}
+    named |= set(re.findall(r"`(\w+_(?:file|command))`", page))
+    assert named == configuration_keys()
+    for table in config.TABLES:
+        assert f"## `[{table}]`" in page
+
+
+@pytest.mark.parametrize("page", ["docs/configuration.md", "docs/ledger.md", "examples/config.toml"])
+def test_toml_of_the_pages_loads(page: str, tmp_path: Path) -> None:
+    text = (ROOT / page).read_text()
+    for block in [text] if page.endswith(".toml") else re.findall(r"```toml\n(.*?)```", text, re.DOTALL):
+        if "[reasons." in block:
+            assert policyfile.parse(block.encode()).reasons
+        else:
+            (tmp_path / "config.toml").write_text(block)
+            assert config.load(tmp_path / "config.toml", {}).source
+
+
+def test_every_commented_key_of_the_example_is_one(tmp_path: Path) -> None:
+    text = (ROOT / "examples" / "config.toml").read_text()
+    keys = set(re.findall(r"^# (\w+) = ", text, re.MULTILINE))
+    assert keys <= configuration_keys()
 
 
 def test_contributing_commands_work(tmp_path: Path) -> None:

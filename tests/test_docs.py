@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import click
+import msgspec
 import pytest
 
 import bounceclass
@@ -111,7 +112,12 @@ def test_command_lines_parse(line: str) -> None:
 
 def configuration_keys() -> set[str]:
     """Every key that a configuration may have."""
-    kinds = [config.Config, *config.TABLES.values(), config.Export, *mailboxes.TYPES.values()]
+    kinds: list[type[msgspec.Struct]] = [
+        config.Config,
+        *config.TABLES.values(),
+        config.Export,
+        *mailboxes.TYPES.values(),
+    ]
     return {key for kind in kinds for key in config._names(kind)} - {"source", "export", *config.TABLES} | {"type"}
 
 

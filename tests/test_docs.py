@@ -8,9 +8,9 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
-import msgspec
 import pytest
 
 import bounceclass
@@ -19,6 +19,9 @@ from bounceclass.app import config, mailboxes, policyfile
 from bounceclass.app.cli import cli
 from bounceclass.app.fixture import TO_REVIEW
 from bounceclass.model import Reason
+
+if TYPE_CHECKING:
+    import msgspec
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()

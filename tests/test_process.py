@@ -20,18 +20,12 @@ from bounceclass.app.cli import cli
 from bounceclass.app.ledger import Ledger
 from bounceclass.app.process import locked
 
+pytestmark = pytest.mark.usefixtures("home")
+
 DEAD = bounce("fred@example.com", number=1)
 FULL = bounce("Ann@example.com", "452 4.2.2 Mailbox full", number=2)
 LETTER = message(3, "Thank you")
 VAGUE = bounce("joe@example.com", "550 5.0.0 Sorry", number=4)
-
-
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A user who has nothing yet."""
-    for name in ("DATA", "STATE", "CONFIG"):
-        monkeypatch.setenv(f"XDG_{name}_HOME", str(tmp_path / name.lower()))
-    return tmp_path
 
 
 @pytest.fixture

@@ -23,6 +23,8 @@ from bounceclass.app.ledger import Ledger
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.usefixtures("home")
+
 DAY = datetime(2026, 2, 3, 4, 5, 6, tzinfo=UTC)
 LINES = [
     Line(address="Fred@example.com", reason="user_unknown", since=DAY),
@@ -94,13 +96,6 @@ def test_postfix_reads_its_map(tmp_path: Path) -> None:
 
 
 # --- the commands -------------------------------------------------------------------
-
-
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for name in ("DATA", "STATE", "CONFIG"):
-        monkeypatch.setenv(f"XDG_{name}_HOME", str(tmp_path / name.lower()))
-    return tmp_path
 
 
 @pytest.fixture

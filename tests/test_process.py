@@ -79,7 +79,7 @@ def test_a_run(home: Path, maildir: Path) -> None:
     assert (result.exit_code, result.stderr) == (0, "")
     shown = rows(result)
     assert shown["messages"] == ["4", "4 new"]
-    assert (shown["bounce"], shown["none"], shown["user_unknown"], shown["newly suppressed"]) == (
+    assert (shown["bounce"], shown["none of these"], shown["user_unknown"], shown["newly suppressed"]) == (
         ["3"],
         ["1"],
         ["1"],

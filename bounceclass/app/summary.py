@@ -24,11 +24,13 @@ MAX_NAMED = 10
 MOST = 8
 """Reasons and providers that have a line of their own."""
 
+_KINDS = {"feedback": "complaint", "none": "none of these", "auto_reply": "automatic reply"}
+
 
 def table(tally: Tally, out: IO[bytes], *, terminal: bool, dry_run: bool) -> None:
     """Write what *tally* came to as a short table."""
     rows = [("messages", str(tally.messages), "" if dry_run else f"{tally.recorded.messages} new")]
-    rows += [(f"  {name}", str(count), "") for name, count in tally.kinds.most_common()]
+    rows += [(f"  {_KINDS.get(name, name)}", str(count), "") for name, count in tally.kinds.most_common()]
     for title, counts in (("reasons", tally.reasons), ("providers", tally.providers)):
         if counts:
             rows.append((title, str(counts.total()), ""))

@@ -128,27 +128,18 @@ def why(path: Path | None, address: str) -> None:
     """Show where an address stands, and every event and rule behind it."""
     with _opened(path) as (_, ledger):
         found = ledger.why(address)
-        out, terminal = sys.stdout.buffer, sys.stdout.isatty()
-        show.lines([f"{address}: {_says(found.standing)}", ""], out)
-        if not found.events:
-            show.lines(["Nothing is known of it."], out)
-            return
-        header = ("when", "what", "reason", "code", "rule", "said", "source")
-        show.table(header, [_event_row(event) for event in found.events], out, terminal=terminal)
+        events = [line for event in found.events for line in _told(event)] or ["Nothing is known of it."]
+        show.lines([f"{address}: {_says(found.standing)}", "", *events], sys.stdout.buffer)
 
 
-def _event_row(event: Event) -> tuple[str, ...]:
+def _told(event: Event) -> Iterator[str]:
+    """Yield an event in a line, and what was said below it."""
+    verdict = f"{event.reason} ({event.confidence})" if event.reason else ""
     codes = " ".join(str(code) for code in (event.reply_code, event.status) if code)
-    verdict = f"{event.reason or ''}{'' if event.confidence is None else f' ({event.confidence})'}"
-    return (
-        f"{event.happened_at:%Y-%m-%d %H:%M}",
-        str(event.what),
-        verdict.strip(),
-        codes,
-        event.rule or "",
-        event.diagnostic or "",
-        event.source or "",
-    )
+    about = (f"{event.happened_at:%Y-%m-%d %H:%M}", event.what, verdict, codes, event.rule, event.source)
+    yield "  ".join(str(part) for part in about if part)
+    if event.diagnostic:
+        yield f"    {' '.join(event.diagnostic.split())}"
 
 
 @suppress.command(

@@ -189,10 +189,13 @@ def free_ports(number: int) -> list[int]:
 def make_certificates(root: Path) -> None:
     """Make a CA and a certificate that it signed for localhost and 127.0.0.1."""
     extensions = root / "extensions"
-    extensions.write_text("subjectAltName = DNS:localhost, IP:127.0.0.1\n")
+    extensions.write_text(
+        "subjectAltName = DNS:localhost, IP:127.0.0.1\nauthorityKeyIdentifier = keyid\nsubjectKeyIdentifier = hash\n"
+    )
     new = ["openssl", "req", "-newkey", "rsa:2048", "-nodes"]
     sign = ["-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2", "-extfile", "extensions"]
-    ca = ["-x509", "-days", "2", "-subj", "/CN=Test CA", "-keyout", "ca.key", "-out", "ca.pem"]
+    ca = ["-x509", "-days", "2", "-subj", "/CN=Test CA", "-addext", "keyUsage=critical,keyCertSign,cRLSign"]
+    ca += ["-keyout", "ca.key", "-out", "ca.pem"]
     for command in (
         [*new, *ca],
         [*new, "-subj", "/CN=localhost", "-keyout", "server.key", "-out", "server.csr"],

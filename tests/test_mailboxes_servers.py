@@ -68,9 +68,10 @@ def test_a_token(box: ImapBox, between: Proxy) -> None:
 
 def test_a_password_outside_ascii_is_no_crash(box: ImapBox, between: Proxy) -> None:
     between.replaced = {b" AUTH=PLAIN": b"", b"AUTH=LOGIN": b""}
+    secret = Secret("pässwörd")  # on a line of its own, as tracebacks show the lines that were run
     with (
         pytest.raises(MailboxError, match="does not take the password") as found,
-        box.open(**plain(between.port, password=Secret("pässwörd"))),
+        box.open(**plain(between.port, password=secret)),
     ):
         pass
     assert "pässwörd" not in "".join(traceback.format_exception(found.value))

@@ -39,6 +39,9 @@ def tree(root: Path) -> Tree:
 class Box(ABC):
     """A mailbox with what it is filed into."""
 
+    number = 0
+    """Messages that were put into files of their own."""
+
     def __init__(self, tmp_path: Path, server: Dovecot | None) -> None:
         self.root = tmp_path / "mail"
         self.root.mkdir(exist_ok=True)
@@ -84,7 +87,6 @@ def _named(found: dict[str, list[bytes]]) -> dict[str, list[bytes]]:
 class MaildirBox(Box):
     def __init__(self, tmp_path: Path, server: Dovecot | None) -> None:
         super().__init__(tmp_path, server)
-        self.number = 0
         for part in sources.MAILDIR:
             (self.root / part).mkdir()
 
@@ -107,8 +109,6 @@ class MaildirBox(Box):
 
 
 class DirectoryBox(Box):
-    number = 0
-
     def put(self, *contents: bytes) -> None:
         for content in contents:
             self.number += 1
@@ -118,7 +118,7 @@ class DirectoryBox(Box):
         return mailboxes.Directory(path=str(self.root), **other)
 
     def folders(self) -> dict[str, list[bytes]]:
-        return _named({"": _files(self.root), **{kind: _files(self.root / kind) for kind in Kind}})
+        return _named({"": _files(self.root), **{str(kind): _files(self.root / kind) for kind in Kind}})
 
 
 class MboxBox(Box):
@@ -181,8 +181,8 @@ class Pop3Box(ServerBox):
         return mailboxes.Pop3(**{"port": self.ports.pop3s, "after": "move", "keep": keep, **self.common, **other})
 
     def folders(self) -> dict[str, list[bytes]]:
-        kept = {kind: _files(self.root / "kept" / f".{kind}" / "cur") for kind in Kind}
-        return _named({"": self.account.folders()["INBOX"], **{str(kind): found for kind, found in kept.items()}})
+        kept = {str(kind): _files(self.root / "kept" / f".{kind}" / "cur") for kind in Kind}
+        return _named({"": self.account.folders()["INBOX"], **kept})
 
 
 BOXES: dict[str, type[Box]] = {

@@ -217,7 +217,7 @@ class Introspection(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(answer)
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name in http.server
+    def log_message(self, *_: object) -> None:
         pass
 
 

@@ -189,7 +189,7 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
         box = make(tmp_path / name, None)
         for content in (ONE, TWO, THREE):
-            box.number = 0  # type: ignore[attr-defined]  # so that the next message has the name of the first
+            box.number = 0
             box.put(content)
             box.run({})
         assert box.folders() == {"Processed": [ONE, TWO, THREE]}

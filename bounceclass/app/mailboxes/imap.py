@@ -40,12 +40,12 @@ DONE = b"$BounceclassDone"
 REMOVED = b"$BounceclassRemoved"
 """The keyword of a message that we, and nobody else, marked as deleted."""
 DELETED = rb"\Deleted"
-MAX_LOST = 3
-"""Connections that may be lost over messages before the server is taken to be at fault."""
 BATCH = 200
 """Messages that a command names at most."""
 CHUNK = 8 * 1024 * 1024
 """Bytes that are fetched at once at most, but for a single message."""
+MAX_TRIPS = 10
+"""Connections that may be lost while messages are fetched."""
 RENEW = 300.0
 """Seconds after which IDLE is renewed: RFC 2177 allows 29 minutes, but routers forget a silent connection sooner."""
 POLL = 60.0
@@ -74,8 +74,8 @@ class ImapMailbox:
         self._connection: IMAPClient | None = None
         self._uidvalidity = 0
         self._keywords = False
-        self._lost = 0
         self._read = 0  # the highest UID that was fetched over this connection
+        self._trips = 0  # over messages that a server cannot read
         self._targets: dict[str, str] = {}  # the folders that are known to be there, by their names in the settings
         self._begun: dict[int, _Copy] | None = None  # what interrupted runs copied, once that is looked up
         self.position: Position | None = None
@@ -209,36 +209,32 @@ class ImapMailbox:
         section = f"BODY.PEEK[]<0.{self._source.max_bytes + 1}>"
         try:
             found = self._ask("a message", self._client.fetch, uids, [section])
-        except Refused as refused:
+        except MailboxError as error:
+            if not isinstance(error, Refused):
+                self._reconnect(error)
             if len(uids) > 1:
                 for uid in uids:
                     yield from self._fetch([uid])
             else:
-                yield Fetched(self._name(uids[0]), refused, Position(self._uidvalidity, uids[0]))
-            return
-        except MailboxError as lost:
-            # QUIRK: Dovecot hangs up over a message that it cannot read
-            if self._server.connected or not self._connected_again():
-                raise
-            if len(uids) > 1:
-                for uid in uids:
-                    yield from self._fetch([uid])
-            else:
-                yield Fetched(self._name(uids[0]), lost, Position(self._uidvalidity, uids[0]))
+                yield Fetched(self._name(uids[0]), error, Position(self._uidvalidity, uids[0]))
             return
         for uid in uids:
             if uid in found:  # else somebody deleted it meanwhile
                 yield Fetched(self._name(uid), self._content(found[uid]), Position(self._uidvalidity, uid))
 
-    def _connected_again(self) -> bool:
-        """Connect anew and tell whether the same messages are there; not more than MAX_LOST times. Raises MailboxError."""
-        self._lost += 1
-        if self._lost > MAX_LOST:
-            return False
-        before = self._uidvalidity
+    def _reconnect(self, error: MailboxError) -> None:
+        """Connect again: a server may break off over one message, which must not keep us from all after it.
+
+        QUIRK: Dovecot says BYE when it cannot read the file of a message.
+        """
+        uidvalidity = self._uidvalidity
+        if self._trips == MAX_TRIPS:
+            raise error
+        self._trips += 1
         self.__exit__()
         self.__enter__()
-        return self._uidvalidity == before
+        if uidvalidity != self._uidvalidity:
+            raise error
 
     def _content(self, answer: dict[bytes, Any]) -> bytes | MailboxError:
         content = answer.get(b"BODY[]<0>")

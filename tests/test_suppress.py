@@ -230,7 +230,7 @@ def test_another_policy(book: Ledger, home: Path) -> None:
 def test_incidents_and_runs(book: Ledger, home: Path) -> None:
     assert run("incidents").stdout == ""
     result = run("incidents", "void", "google/2020-12-14T21")
-    assert (result.exit_code, result.stderr) == (75, "Error: google/2020-12-14T21: there is no such incident; look them up with incidents\n")  # fmt: skip
+    assert (result.exit_code, "there is no incident 'google/2020-12-14T21'" in result.stderr) == (2, True)
     assert run("runs").stdout == ""
     book.end_run(book.begin_run("list"))
     assert run("runs").stdout.splitlines()[1].split()[:2] == ["1", "list"]

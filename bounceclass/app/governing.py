@@ -155,6 +155,10 @@ def _rule(path: Path | None, name: str, verdict: str) -> None:
     from bounceclass.app.incidents import Verdict
 
     with plainly(), closing(ledger_of(configured(path))) as ledger:
+        if name not in [one.name for one in ledger.incidents()]:
+            raise click.BadParameter(
+                f"there is no incident {name!r}; bounceclass incidents lists them", param_hint="NAME"
+            )
         incident = ledger.rule(name, Verdict(verdict))
         click.echo(printable(f"{incident.name}: {incident.status(ledger.now())}"))
 

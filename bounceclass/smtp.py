@@ -73,38 +73,31 @@ _STAGES = {
     "initial connection": "CONN", "connect": "CONN", "connection establishment": "CONN", "greeting failed": "CONN",
     "refused to talk to me": "CONN",
 }  # fmt: skip
+# Where a report names the host that answered, in lower-case text: the words that all begin with letters are
+# found fast, those after a name only where a hint of them stands
 _HOST = re.compile(
     r"""\bhost[: ]{1,3}'?([\w-][\w.-]{1,250})[ ]{0,2}(?:\[[^\]\n]{1,60}\]|\([^)\n]{1,60}\)|')
-      | ([\w-][\w.-]{1,250})[ ]{0,2}\[[^\]\n]{1,60}\][ ](?:said|refused|did[ ]not[ ]like)
       | while[ ]talking[ ]to[ ]\[?([\w-][\w.-]{1,250})
-      | ([\w-][\w.-]{1,250})[ ]does[ ]not[ ]like[ ]recipient
       | connected[ ]to[ ]([\w-][\w.-]{1,250})[ ]but
       | \bhost:[ ]{1,3}([\w-][\w.-]{1,250})
       | remote[ ]system:[ ]dns;([\w-][\w.-]{1,250})
       | remote[ ]host[ ]([\w-][\w.-]{1,250})[ ]said
       | \bby[ ]([\w-]+(?:\.[\w-]+)+)\.?[ ]\[[^\]\n]{1,60}\]
-      | connect[ ]to[ ]([\w-][\w.-]{1,250})\[[^\]\n]{1,60}\]
-      | ^([\w-]+(?:\.[\w-]+)+)[ ](?:gave[ ]this[ ]error|rejected[ ]your[ ]message|\#<?)""",
-    re.I | re.X | re.M,
+      | connect[ ]to[ ]([\w-][\w.-]{1,250})\[[^\]\n]{1,60}\]""",
+    re.X | re.M,
 )
-# One of these stands in all that _COMMAND and _HOST find; most diagnostics have none, and need no search
+_HOST_BEFORE = re.compile(
+    r"""([\w-][\w.-]{1,250})[ ]{0,2}\[[^\]\n]{1,60}\][ ](?:said|refused|did[ ]not[ ]like)
+      | ([\w-][\w.-]{1,250})[ ]does[ ]not[ ]like[ ]recipient
+      | ^([\w-]+(?:\.[\w-]+)+)[ ](?:gave[ ]this[ ]error|rejected[ ]your[ ]message|\#<?)""",
+    re.X | re.M,
+)
+_HOST_BEFORE_HINTS = ("] said", "] refused", "] did not like", "does not like recipient", "gave this error", "rejected your message", " #")  # fmt: skip
+# One of these stands in all that _COMMAND finds; most diagnostics have none, and need no search
 _COMMAND_HINTS = (
     "RCPT", "MAIL", "DATA", "BDAT", "HELO", "EHLO", "STARTTLS", "AUTH", "TEXT", "BODY", "CONNECT", "connection", "end of",
     "data block", "message body", "like recipient", "was rejected", "greeting failed", "talk to me", "I sent the message",
 )  # fmt: skip
-_HOST_HINTS = (
-    "host",
-    "Host",
-    "HOST",
-    "]",
-    "talking to",
-    "like recipient",
-    "onnected to",
-    "dns;",
-    "this error",
-    "your message",
-    "#",
-)
 # What frames a quoted reply, up to the reply itself
 _TAIL = re.compile(
     r"""\s*(?:\((?:in[ ]reply[ ]to[ ][^()]{1,60}|state[ ]\d{1,3})\)|\[(?:RCPT_TO|MAIL_FROM|DATA|BODY|CONNECT)\]|\#\#(?:rfc822;[^\s]{0,320})?)\s*$""",
@@ -137,10 +130,15 @@ def command_refused(text: str) -> str | None:
 
 
 def _host(text: str) -> str | None:
-    found = _HOST.search(text) if any(hint in text for hint in _HOST_HINTS) else None
-    if not found:
+    lower = text.lower()
+    found = _HOST.search(lower)
+    if any(hint in lower for hint in _HOST_BEFORE_HINTS):
+        before = _HOST_BEFORE.search(lower)
+        if before and (found is None or before.start() < found.start()):
+            found = before
+    if found is None:
         return None
-    name = next(filter(None, found.groups())).rstrip(".").lower()
+    name = found[found.lastindex or 0].rstrip(".")
     return name if "." in name or name == "localhost" else None
 
 

@@ -74,7 +74,9 @@ def test_killed_and_run_again(name: str, request: pytest.FixtureRequest, tmp_pat
         settings = {"security": "none", "port": between}
     chance = random.Random(name)
     started = time.monotonic()
-    tried = sum(killed(box, ledger, settings, chance.uniform(0.01, 0.25)) for _ in range(KILLS))
+    # from a moment before the first message is filed to one after the last, however fast the machine
+    moments = [0.004 * 2**number * chance.uniform(0.7, 1.4) for number in range(KILLS)]
+    tried = sum(killed(box, ledger, settings, moment) for moment in moments)
     while server and killed(box, ledger, settings, 30):  # the server still holds a lock of who is gone
         assert time.monotonic() - started < 60
     if not server:

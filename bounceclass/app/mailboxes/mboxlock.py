@@ -30,7 +30,7 @@ _NOT_HERE = {errno.EACCES, errno.EPERM, errno.EROFS}
 def locked(path: Path, descriptor: int, timeout: float) -> Iterator[None]:
     """Hold both locks on the mbox at *path*, which is open as *descriptor* for writing.
 
-    Where its directory cannot be written in, there is no dotlock.  While the locks are held
+    Where its directory cannot be written in, or has no links, there is no dotlock.  While the locks are held
     no other descriptor of this file may be closed: POSIX drops the lock with the first.
     """
     dotlock = path.with_name(f"{path.name}.lock")
@@ -66,8 +66,13 @@ def _acquired(descriptor: int, dotlock: Path) -> bool:
 
 
 def _dotlocked(dotlock: Path) -> bool:
+    """Take the dotlock, which from its first moment says whose it is; nobody else of us tries meanwhile."""
+    draft = dotlock.with_name(f".{dotlock.name}.bounceclass")
     try:
-        handle = os.open(dotlock, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o444)
+        draft.unlink(missing_ok=True)
+        with draft.open("x") as file:
+            file.write(_owner())
+        dotlock.hardlink_to(draft)
     except FileExistsError:
         if _forgotten(dotlock):
             dotlock.unlink(missing_ok=True)
@@ -76,8 +81,9 @@ def _dotlocked(dotlock: Path) -> bool:
         if error.errno in _NOT_HERE:
             return True
         raise
-    with os.fdopen(handle, "w") as file:
-        file.write(_owner())
+    finally:
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)
     return True
 
 

@@ -57,6 +57,11 @@ def tree(root: Path, files: dict[str, bytes]) -> Path:
             [("box", ONE + b"From here\n>From there\n> From x\nx >From y\n")],
             id="mboxrd quoting",
         ),
+        pytest.param(
+            FROM + ONE + b"\n" + FROM + TWO + b"\n",
+            [("box:1", ONE), ("box:2", TWO)],
+            id="the empty line at the end is no part of the last message",
+        ),
         pytest.param(FROM + b"\n" + FROM + TWO, [("box:1", b"\n"), ("box:2", TWO)], id="an empty message"),
         pytest.param(FROM + ONE.rstrip(), [("box", ONE.rstrip())], id="no newline at the end"),
         pytest.param(FROM.rstrip(), [("box", b"")], id="a separator alone"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import pickle
 from typing import TYPE_CHECKING, Any
 
@@ -302,3 +304,21 @@ def test_what_a_run_locks_on(tmp_path: Path) -> None:
     assert mailboxes.lock_name(imap) == "imap://Fred@imap.example.com:993/INBOX"
     pop3 = mailboxes.Pop3(host="pop.example.com", user="fred", password=Secret("y"), security="starttls")
     assert mailboxes.lock_name(pop3) == "pop3://fred@pop.example.com:110/"
+
+
+@pytest.mark.parametrize("error", [errno.EPERM, errno.EIO])
+def test_a_file_system_without_links(error: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(error, os.strerror(error), "link")
+
+    box = DirectoryBox(tmp_path, None)
+    box.put(ONE)
+    monkeypatch.setattr(os, "link", refuse)
+    if error == errno.EPERM:
+        assert box.run({}) == [ONE]
+        assert box.folders() == {"Processed": [ONE]}
+    else:
+        with pytest.raises(MailboxError, match=r"link: Input/output error") as found:
+            box.run({})
+        assert found.value.temporary
+        assert box.folders() == {"": [ONE]}

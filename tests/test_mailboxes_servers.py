@@ -400,3 +400,21 @@ def test_waiting_when_the_connection_is_lost(box: ImapBox, between: Proxy) -> No
         assert isinstance(opened, imap.ImapMailbox)
         with pytest.raises(MailboxError, match="was lost"):
             opened.wait(5)
+
+
+def test_a_server_without_namespaces_still_tells_its_delimiter(box: ImapBox, between: Proxy) -> None:
+    between.hidden = (b"NAMESPACE",)
+    box.put(ONE)
+    with pytest.raises(MailboxError, match=r"refused a new folder Processed: "):
+        box.run({}, **plain(between.port))
+    assert box.run({}, folders={Kind.PROCESSED: "INBOX/Done"}, **plain(between.port)) == [ONE]
+    assert box.folders() == {"Done": [ONE]}
+
+
+def test_a_server_that_trips_over_and_over(box: ImapBox, between: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(imap, "MAX_TRIPS", 3)
+    box.put(ONE, TWO, THREE)
+    between.cut_command = rb"BODY"
+    with pytest.raises(MailboxError, match=r"the connection to .* was lost"), box.open(**plain(between.port)) as opened:
+        list(opened.messages())
+    assert box.folders() == {"": [ONE, TWO, THREE]}

@@ -7,6 +7,7 @@ that need it are skipped, and say so.
 from __future__ import annotations
 
 import getpass
+import grp
 import json
 import os
 import shutil
@@ -253,7 +254,7 @@ def configure(root: Path, introspection: int) -> Dovecot:
     me = getpass.getuser()
     users = {
         "internal": "dovecot" if is_root else me,
-        "internal_group": "dovecot" if is_root else os.getegid(),
+        "internal_group": "dovecot" if is_root else grp.getgrgid(os.getegid()).gr_name,
         "login": "dovenull" if is_root else me,
         "auth": "root" if is_root else me,
     }

@@ -109,6 +109,15 @@ service auth {{
 }}
 """
 
+WATCHED = """
+"$@" &
+read -r _
+kill $!
+wait $!
+rm -rf "$0"
+"""
+"""Runs a server until standard input ends, as it does however the tests end, and takes its files away."""
+
 OAUTH2 = """
 introspection_mode = get
 introspection_url = http://{host}:{port}/?token=
@@ -228,18 +237,12 @@ def dovecot() -> Iterator[Dovecot]:
     root = Path(tempfile.mkdtemp(prefix="dovecot."))
     introspection = ThreadingHTTPServer((HOST, 0), Introspection)
     threading.Thread(target=introspection.serve_forever, daemon=True).start()
-    try:
-        server = configure(root, introspection.server_port)
-        process = subprocess.Popen(["/usr/sbin/dovecot", "-F", "-c", str(root / "dovecot.conf")])
-        try:
-            await_ports(server, process)
-            yield server
-        finally:
-            process.terminate()
-            process.wait(WAIT)
-    finally:
-        introspection.shutdown()
-        shutil.rmtree(root, ignore_errors=True)
+    server = configure(root, introspection.server_port)
+    command = ["sh", "-c", WATCHED, str(root), "/usr/sbin/dovecot", "-F", "-c", str(root / "dovecot.conf")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True):
+        await_ports(server)
+        yield server
+    introspection.shutdown()
 
 
 def configure(root: Path, introspection: int) -> Dovecot:
@@ -265,7 +268,7 @@ def configure(root: Path, introspection: int) -> Dovecot:
     return Dovecot(root, ports, owner, count())
 
 
-def await_ports(server: Dovecot, process: subprocess.Popen[bytes]) -> None:
+def await_ports(server: Dovecot) -> None:
     until = time.monotonic() + WAIT
     for port in server.ports:
         while True:
@@ -273,7 +276,7 @@ def await_ports(server: Dovecot, process: subprocess.Popen[bytes]) -> None:
                 socket.create_connection((HOST, port), timeout=1).close()
                 break
             except OSError:
-                if process.poll() is not None or time.monotonic() > until:
+                if time.monotonic() > until:
                     log = server.root / "log"
                     raise RuntimeError(f"dovecot did not start: {log.read_text() if log.exists() else ''}") from None
                 time.sleep(0.05)

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import itertools
 import re
+from functools import cache
 
 from msgspec import Struct
 
 from bounceclass import status as statuses
+from bounceclass import words
 
 __all__ = ["MAX_DIAGNOSTIC", "Reply", "command_refused", "dissect"]
 
@@ -37,31 +39,43 @@ class Reply(Struct, frozen=True, kw_only=True):
     """The reply is the remote's own line in a session transcript."""
 
 
+# What is looked for in a whole text begins with what is rare in it and looks behind from there: so it is found fast.
+
 # Reply-code followed by an enhanced status code (RFC 2034 4); some write "550 #5.1.1" or "550-5.1.1".
-_CODE_AND_STATUS = re.compile(r"(?<![\w.])([45]\d\d)[ \-:,]{1,3}[('\"]?#?([245]\.\d{1,3}\.\d{1,3})(?![\w]|\.\d)")
-# Reply-code where a reply begins: after the words that introduce one, or at the start of a line.
-_CODE_AFTER_MARK = re.compile(
+_CODE_AND_STATUS = re.compile(r"([45](?<![\w.].)\d\d)[ \-:,]{1,3}[('\"]?#?([245]\.\d{1,3}\.\d{1,3})(?![\w]|\.\d)")
+# Three digits that may be a reply-code, and no size or time
+_CODE = re.compile(
+    r"[45]\d\d(?=[ \-:;,.)'\"\]\n]|$)(?!\.\d)(?![ ]*(?:bytes|kb|mb|seconds|secs|minutes|hours|days)\b)", re.M | re.I
+)
+# A reply-code where a reply begins: after the words that introduce one, or at the start of a line
+_MARKED_CODE = re.compile(
     r"(?:^[ \t]{0,20}|\b(?:said|says|replied|reply|response|responded|returned|answered|error|reason|code|codes|received|result|status|server|smtp|was|with)\b"
-    r"[ \t:;=>'\"(#]{0,6}|<<<[ \t]*|>>>[ \t]+|[:;#('\"\]>][ \t]{0,4}|ERROR_CODE :)[\"'(\[]?([45]\d\d)(?=[ \-:;,.)'\"\]\n]|$)(?!\.\d)(?![ ]*(?:bytes|kb|mb|seconds|secs|minutes|hours|days)\b)",
+    r"[ \t:;=>'\"(#]{0,6}|<<<[ \t]*|>>>[ \t]+|[:;#('\"\]>][ \t]{0,4}|ERROR_CODE :)[\"'(\[]?[45]\d\d\Z",
     re.M | re.I,
 )
+MAX_MARK = 32
+"""Characters before a reply-code in which the words that introduce it stand."""
 # Reply-code anywhere, where what follows can only be a reply's text
-_CODE_BARE = re.compile(r"(?<![\w.,:/-])([45]\d\d)(?=-[A-Z<'\"]| [A-Z<'\"][^\n]{4})(?! (?:KB|MB|GB)\b)")
+_CODE_BARE = re.compile(r"([45](?<![\w.,:/-].)\d\d)(?=-[A-Z<'\"]| [A-Z<'\"][^\n]{4})(?! (?:KB|MB|GB)\b)")
 # QUIRK: Sendmail 5 quotes the resolver's answer behind its own: "554 <a@b>... 550 Host unknown"
 _CODE_INNER = re.compile(r"^[ \t]{0,20}[45]\d\d [^\n]{1,330}?\.\.\. ([45]\d\d)(?= )", re.M)
-# The remote's lines in a session transcript: Sendmail, Courier, ezweb; InterScan turns the arrows round.
+# The remote's lines in a session transcript: Sendmail, Courier, ezweb
+_TRANSCRIPT_HINTS = ("<<<", "Received >>>", "Remote server replied:")
 _TRANSCRIPT = re.compile(r"^[ \t]*(?:<<<|Received >>>|Remote server replied:)[ \t]*([245]\d\d)([ -])(.*)$", re.M)
 # Where a report says which command was refused; commands are in capitals, or ordinary words would be taken for them
 _COMMAND = re.compile(
-    r"""(?:in\ reply\ to(?:\ the)?|\bafter|\bfor|did\ not\ like\ our|rejected\ command|\bsent(?::|\ <<<)|>>>|-->|\bSMTP:|\bcommand:?|\bduring|\bat|\bto)
+    r"""(?:\b(?=\w)|(?=[>\[-])|^)  # tried at the beginnings of words only: there are many alternatives
+      (?:
+        (?:in\ reply\ to(?:\ the)?|after|for|did\ not\ like\ our|rejected\ command|sent(?::|\ <<<)|>>>|-->|SMTP:|command:?|during|at|to)
         [ ]{1,3}['"]?(?:(?:final|pipelined|sending|the|a|my)[ ]{1,3}){0,2}
         ((?-i:RCPT|MAIL|DATA|BDAT|EHLO|HELO|STARTTLS|AUTH|TEXT)\b|end[ ]of[ ]data|end[ ]of[ ]message|initial[ ]connection|data[ ]block|
            message[ ]body|connection[ ]establishment)
       | \[(RCPT_TO|MAIL_FROM|DATA|BODY|CONNECT|EHLO|HELO|END_OF_DATA)\]
-      | \b(?-i:(RCPT|DATA|MAIL|TEXT|EHLO|HELO)(?:[ ](?:TO|FROM))?)[ ](?:command|response|generated[ ]following[ ]response)
+      | (?-i:(RCPT|DATA|MAIL|TEXT|EHLO|HELO)(?:[ ](?:TO|FROM))?)[ ](?:command|response|generated[ ]following[ ]response)
       | (does[ ]not[ ]like[ ]recipient|sender[ ]was[ ]rejected|greeting[ ]failed|name[ ]was[ ]rejected|failed[ ]after[ ]I[ ]sent[ ]the[ ]message|refused[ ]to[ ]talk[ ]to[ ]me)
-      | \bSMTP:(RCPT|MAIL|DATA|CONNECT|HELO)\b
-      | ^[ \t]{0,8}(?-i:(RCPT|MAIL|DATA|EHLO|HELO))(?:[ ](?:TO|FROM):[^\n]{0,330})?$""",
+      | SMTP:(RCPT|MAIL|DATA|CONNECT|HELO)\b
+      | ^[ \t]{0,8}(?-i:(RCPT|MAIL|DATA|EHLO|HELO))(?:[ ](?:TO|FROM):[^\n]{0,330})?$
+      )""",
     re.I | re.X | re.M,
 )
 _STAGES = {
@@ -76,13 +90,13 @@ _STAGES = {
 # Where a report names the host that answered, in lower-case text: the words that all begin with letters are
 # found fast, those after a name only where a hint of them stands
 _HOST = re.compile(
-    r"""\bhost[: ]{1,3}'?([\w-][\w.-]{1,250})[ ]{0,2}(?:\[[^\]\n]{1,60}\]|\([^)\n]{1,60}\)|')
+    r"""h(?<!\w.)ost[: ]{1,3}'?([\w-][\w.-]{1,250})[ ]{0,2}(?:\[[^\]\n]{1,60}\]|\([^)\n]{1,60}\)|')
       | while[ ]talking[ ]to[ ]\[?([\w-][\w.-]{1,250})
       | connected[ ]to[ ]([\w-][\w.-]{1,250})[ ]but
-      | \bhost:[ ]{1,3}([\w-][\w.-]{1,250})
+      | h(?<!\w.)ost:[ ]{1,3}([\w-][\w.-]{1,250})
       | remote[ ]system:[ ]dns;([\w-][\w.-]{1,250})
       | remote[ ]host[ ]([\w-][\w.-]{1,250})[ ]said
-      | \bby[ ]([\w-]+(?:\.[\w-]+)+)\.?[ ]\[[^\]\n]{1,60}\]
+      | b(?<!\w.)y[ ]([\w-]+(?:\.[\w-]+)+)\.?[ ]\[[^\]\n]{1,60}\]
       | connect[ ]to[ ]([\w-][\w.-]{1,250})\[[^\]\n]{1,60}\]""",
     re.X | re.M,
 )
@@ -92,12 +106,16 @@ _HOST_BEFORE = re.compile(
       | ^([\w-]+(?:\.[\w-]+)+)[ ](?:gave[ ]this[ ]error|rejected[ ]your[ ]message|\#<?)""",
     re.X | re.M,
 )
+# One of these stands in all that _HOST finds, at its beginning but for "remote"; and in all that _HOST_BEFORE does
+_HOST_HINTS = ("host", "while talking to", "connected to", "remote system", "connect to", "by ")
 _HOST_BEFORE_HINTS = ("] said", "] refused", "] did not like", "does not like recipient", "gave this error", "rejected your message", " #")  # fmt: skip
-# One of these stands in all that _COMMAND finds; most diagnostics have none, and need no search
-_COMMAND_HINTS = (
+_ALL_HOST_HINTS = words.automaton(_HOST_HINTS + _HOST_BEFORE_HINTS)
+# One of these stands in all that _COMMAND finds, no further from its beginning than MAX_LEAD; most diagnostics have none
+_COMMAND_HINTS = words.automaton((
     "RCPT", "MAIL", "DATA", "BDAT", "HELO", "EHLO", "STARTTLS", "AUTH", "TEXT", "BODY", "CONNECT", "connection", "end of",
     "data block", "message body", "like recipient", "was rejected", "greeting failed", "talk to me", "I sent the message",
-)  # fmt: skip
+))  # fmt: skip
+MAX_LEAD = 64
 # What frames a quoted reply, up to the reply itself
 _TAIL = re.compile(
     r"""\s*(?:\((?:in[ ]reply[ ]to[ ][^()]{1,60}|state[ ]\d{1,3})\)|\[(?:RCPT_TO|MAIL_FROM|DATA|BODY|CONNECT)\]|\#\#(?:rfc822;[^\s]{0,320})?)\s*$""",
@@ -118,24 +136,26 @@ def dissect(diagnostic: str) -> Reply:
         return transcript
     command = command_refused(text)
     code, status, start = _codes(text)
-    words = text[start:]
-    return Reply(code=code, status=status, text=_joined(words, code), before=text[:start], host=host, command=command)
+    said = _joined(text[start:], code)
+    return Reply(code=code, status=status, text=said, before=text[:start], host=host, command=command)
 
 
 def command_refused(text: str) -> str | None:
     """Return the command that *text* says was refused: CONN, EHLO, STARTTLS, AUTH, MAIL, RCPT or DATA."""
     text = text[:MAX_DIAGNOSTIC]
-    found = _COMMAND.search(text) if any(hint in text for hint in _COMMAND_HINTS) else None
-    return _STAGES[next(filter(None, found.groups())).lower()] if found else None
+    hints = _COMMAND_HINTS.find_matches_as_indexes(text)
+    found = _COMMAND.search(text, max(hints[0][1] - MAX_LEAD, 0)) if hints else None
+    return _STAGES[found[found.lastindex or 0].lower()] if found else None
 
 
 def _host(text: str) -> str | None:
     lower = text.lower()
-    found = _HOST.search(lower)
-    if any(hint in lower for hint in _HOST_BEFORE_HINTS):
-        before = _HOST_BEFORE.search(lower)
-        if before and (found is None or before.start() < found.start()):
-            found = before
+    hints = {hint: start for hint, start, _ in reversed(_ALL_HOST_HINTS.find_matches_as_indexes(lower))}
+    starts = [start for hint, start in hints.items() if hint < len(_HOST_HINTS)]
+    found = _HOST.search(lower, max(min(starts) - len("remote "), 0)) if starts else None
+    before = _HOST_BEFORE.search(lower) if len(starts) < len(hints) else None
+    if before and (found is None or before.start() < found.start()):
+        found = before
     if found is None:
         return None
     name = found[found.lastindex or 0].rstrip(".")
@@ -149,10 +169,19 @@ def _codes(text: str) -> tuple[int | None, str | None, int]:
         # on expiry the last failure may be quoted behind the MTA's own words
         both = next((one for one in found if not statuses.is_expiry(_plain(one[2]))), found[0])
         return int(both[1]), _plain(both[2]), both.start()
-    alone = _CODE_INNER.search(text) or _CODE_AFTER_MARK.search(text) or _CODE_BARE.search(text)
-    if alone:
-        return int(alone[1]), statuses.find(text), alone.start(1)
-    return None, statuses.find(text), 0
+    start = _code_alone(text)
+    return None if start is None else int(text[start : start + 3]), statuses.find(text), start or 0
+
+
+def _code_alone(text: str) -> int | None:
+    """Return where a reply code stands that has no status behind it."""
+    if "... " in text and (inner := _CODE_INNER.search(text)):
+        return inner.start(1)
+    for code in _CODE.finditer(text):
+        if _MARKED_CODE.search(text, max(code.start() - MAX_MARK, 0), code.end()):
+            return code.start()
+    bare = _CODE_BARE.search(text)
+    return bare.start() if bare else None
 
 
 def _plain(status: str) -> str:
@@ -165,26 +194,33 @@ def _transcript(text: str, host: str | None) -> Reply | None:
     A ``503`` after another refusal is the remote's complaint that a command came out of
     order, and never the reason.
     """
+    if not any(hint in text for hint in _TRANSCRIPT_HINTS):
+        return None
     refusals = [found for found in _TRANSCRIPT.finditer(text) if found[1][0] in "45"]
     if not refusals:
         return None
     first = next((found for found in refusals if found[1] != "503"), refusals[0])
-    words = " ".join(f"{found[1]} {found[3].strip()}" for found in refusals if found[1] == first[1])
+    said = " ".join(f"{found[1]} {found[3].strip()}" for found in refusals if found[1] == first[1])
     commands = _COMMAND.findall(text[: first.start()])
     return Reply(
         code=int(first[1]),
-        status=statuses.find(words),
-        text=_joined(words, int(first[1])),
+        status=statuses.find(said),
+        text=_joined(said, int(first[1])),
         host=host,
         command=_STAGES[next(filter(None, commands[-1])).lower()] if commands else None,
         transcript=True,
     )
 
 
-def _joined(words: str, code: int | None) -> str:
+def _joined(said: str, code: int | None) -> str:
     """Return the words of a reply on one line, without codes and the reporter's frames."""
-    words = " ".join(words.split())
+    said = " ".join(said.split())
     if code:
-        prefix = re.compile(rf"(?:(?<=\s)|^){code}[ \-](?:\(?#?[245]\.\d{{1,3}}\.\d{{1,3}}\)?[ :]{{0,2}})?")
-        words = prefix.sub("", words)
-    return _TAIL.sub("", words).strip()
+        said = _prefix(code).sub("", said)
+    return _TAIL.sub("", said).strip() if said.endswith((")", "]")) or "##" in said else said
+
+
+@cache
+def _prefix(code: int) -> re.Pattern[str]:
+    """Return what finds a reply code, and the status behind it, where a line of a reply begins."""
+    return re.compile(rf"{code}(?<![^\s]...)[ \-](?:\(?#?[245]\.\d{{1,3}}\.\d{{1,3}}\)?[ :]{{0,2}})?")

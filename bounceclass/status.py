@@ -7,8 +7,8 @@ import re
 __all__ = ["find", "is_expiry", "is_generic", "prefer"]
 
 # status-code = class "." subject "." detail (RFC 3463 2), not part of an IP address,
-# a version or a longer number
-_STATUS = re.compile(r"(?<![\w.])([245])\.(\d{1,3})\.(\d{1,3})(?![\w]|\.\d)")
+# a version or a longer number.  It begins with its digit, so that a text is scanned fast for it.
+_STATUS = re.compile(r"([245])(?<![\w.].)\.(\d{1,3})\.(\d{1,3})(?![\w]|\.\d)")
 # Words after which a dotted number is a version
 _VERSION = re.compile(r"(?:version|v|exim|postfix|qmail|sendmail|smtpd|release|build|mta|server)[ /(-]*$", re.I)
 
@@ -20,7 +20,8 @@ _EMPTY = frozenset(("0.0", "3.0", "5.0"))
 def find(text: str) -> str | None:
     """Return the first status code in *text*, or None."""
     for found in _STATUS.finditer(text):
-        if not _VERSION.search(text[max(0, found.start() - 12) : found.start()]):
+        start = found.start()
+        if not start or not _VERSION.search(text[max(0, start - 12) : start]):
             return f"{found[1]}.{int(found[2])}.{int(found[3])}"
     return None
 

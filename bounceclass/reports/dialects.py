@@ -156,6 +156,11 @@ class Page:
         self._dialects = dialects
 
     @cached_property
+    def text(self) -> str:
+        """The notice's text in lower case."""
+        return self.mail.text.lower()
+
+    @cached_property
     def candidates(self) -> list[Found]:
         """The layouts whose marks stand on the page, the longest mark first."""
         return self._dialects.candidates(self.mail)

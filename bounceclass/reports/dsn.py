@@ -58,7 +58,7 @@ def read(page: Page) -> Notice | None:
 def _read_inline(page: Page) -> Notice | None:
     """Read status fields that stand in the text: WorkMail, gateways that flatten MIME."""
     mail = page.mail
-    lower = mail.text.lower()
+    lower = page.text
     if "final-recipient:" not in lower or "action:" not in lower or not origin.written_by_mailer(mail):
         return None
     if origin.is_forwarded(mail):

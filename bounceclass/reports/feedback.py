@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from bounceclass import fields, mime
 from bounceclass.model import Confidence, FeedbackReport, Kind, Notice
 from bounceclass.reports import origin
+from bounceclass.words import Words
 
 if TYPE_CHECKING:
     from bounceclass.fields import Fields
@@ -18,15 +19,16 @@ __all__ = ["read"]
 
 # Fields that may stand several times (RFC 5965 3.3)
 _REPEATED = ("original-rcpt-to", "reported-domain", "reported-uri")
-_UNSUBSCRIBE = re.compile(r"\s*unsubscribe(?:[ :]{1,2}\S{0,200})?\s*", re.I)
-_COMPLAINT_SUBJECT = re.compile(
-    r"complaint about message from \S{1,64}|e-?mail feedback report|email abuse report|client tos notification", re.I
-)
+_UNSUBSCRIBE = re.compile(r"\s*unsubscribe(?:[ :]{1,2}\S{0,200})?\s*")
+_COMPLAINT_SUBJECT = Words(
+    "e(-|)mail feedback report", "email abuse report", "client tos notification",
+    patterns={"complaint": r"complaint about message from \S"},
+)  # fmt: skip
 # Who sent complaints before there was a format: Microsoft JMRP, AOL, and DMARC reports without a report part
-_COMPLAINT_SENDER = re.compile(
-    r"staff@hotmail\.com|scomp@aol\.net|feedback@|feedbackloop@|abuse@|complaints@|jmrp", re.I
+_COMPLAINT_SENDER = Words(
+    "staff@hotmail.com", "scomp@aol.net", "feedback@", "feedbackloop@", "abuse@", "complaints@", "jmrp"
 )
-_DMARC_SUBJECT = re.compile(r"dmarc (?:failure|forensic) report", re.I)
+_DMARC_SUBJECT = Words("dmarc (failure|forensic) report")
 
 
 def read(page: Page) -> Notice | None:
@@ -37,23 +39,28 @@ def read(page: Page) -> Notice | None:
         return Notice(kind=Kind.FEEDBACK, dialect="arf", feedback=_report(part, mail))
     if mail.report_type == "feedback-report":
         return Notice(kind=Kind.FEEDBACK, dialect="arf", feedback=_report(mail.text, mail))
-    if "feedback-type:" in mail.text[:4096].lower() and "user-agent:" in mail.text[:4096].lower():
+    head = page.text[:4096]
+    if "feedback-type:" in head and "user-agent:" in head:
         return Notice(kind=Kind.FEEDBACK, dialect="arf", feedback=_report(mail.text[:65536], mail))
     return _before_arf(mail)
 
 
 def _before_arf(mail: Mail) -> Notice | None:
-    subject, sender = mail.get("subject"), mail.get("from")
-    if _COMPLAINT_SENDER.search(sender) and (_COMPLAINT_SUBJECT.search(subject) or _DMARC_SUBJECT.search(subject)):
-        kind = "auth-failure" if _DMARC_SUBJECT.search(subject) else "abuse"
-        source = re.search(r"from \[?([0-9a-f.:]{7,45})\]?", subject, re.I)
+    subject = mail.get("subject").lower()
+    dmarc = _DMARC_SUBJECT.stand_in(subject)
+    if (dmarc or _COMPLAINT_SUBJECT.stand_in(subject)) and _COMPLAINT_SENDER.stand_in(mail.get("from").lower()):
+        source = re.search(r"from \[?([0-9a-f.:]{7,45})\]?", subject)
         rcpt = _hotmail_recipient(mail)
         return Notice(
             kind=Kind.FEEDBACK,
-            feedback=FeedbackReport(type=kind, source_ip=source[1] if source else None, original_rcpt_to=rcpt),
+            feedback=FeedbackReport(
+                type="auth-failure" if dmarc else "abuse",
+                source_ip=source[1] if source else None,
+                original_rcpt_to=rcpt,
+            ),
             confidence=Confidence.PROBABLE,
         )
-    if _DMARC_SUBJECT.search(subject) and mail.content_type == "multipart/report":
+    if dmarc and mail.content_type == "multipart/report":
         return Notice(kind=Kind.FEEDBACK, feedback=FeedbackReport(type="auth-failure"), confidence=Confidence.PROBABLE)
     # a list-unsubscribe by mail (RFC 2369 3.2): an empty message whose subject is the command
     if _UNSUBSCRIBE.fullmatch(subject) and len(mail.text.strip()) < 2000 and not origin.written_by_mailer(mail):

@@ -15,6 +15,7 @@ import msgspec
 from bounceclass import fields
 from bounceclass.model import Action, Confidence, Kind, Notice, Outcome
 from bounceclass.reports import layouts, origin
+from bounceclass.words import Words
 
 if TYPE_CHECKING:
     from bounceclass.model import Mail
@@ -27,22 +28,32 @@ MAX_NOTICE = 16 * 1024
 MAX_FOUND = 200
 """Addresses in a notice that are looked at."""
 
-_FAILED = re.compile(
-    r"could ?n[o']t be (?:delivered|sent)|can ?not be delivered|undeliver|not (?:be |been )?deliver|(?:unable|failed|failure|problem|problems|error|errors) (?:to |in |while |during |trying to )?(?:deliver|send)"
-    r"|deliver\w* (?:\w+ ){0,5}(?:fail|error|problem)|fail\w* (?:\w+ ){0,3}deliver|permanent (?:fatal )?error|returned (?:to sender|mail)|did not (?:reach|receive)|was (?:not|never) delivered|was rejected|has been rejected|non-?delivery|not been delivered"
-    r"|user unknown|unknown user|no such user|mailbox (?:is )?full|over ?quota|quota exceeded|not a valid user|bounced|wasn't delivered|non remis|unzustellbar|nicht zugestellt|nicht zustell|no (?:se )?(?:ha )?(?:puede|pudo|podido) (?:ser )?entrega"
-    r"|non (?:è stato possibile|recapita|consegna)|non è stat[oa] consegnat|mancata consegna|impossibile (?:recapitare|consegnare)|n'a pas pu [eê]tre|não (?:foi|pôde|pode) (?:possível )?(?:ser )?entreg|kon niet worden (?:afgeleverd|bezorgd)|не (?:было |может быть |удалось )?доставлен|送信できません|配信できません|届きません|未能送达|无法(?:投递|送达)|退信",
-    re.I,
-)
-_DELAYED = re.compile(
-    r"not yet been delivered|has been delayed|delivery (?:\w+ ){0,3}delayed|still (?:being )?(?:retr|tr)y|will (?:continue|keep) (?:to (?:try|attempt)|trying|attempting)|will be retried|will attempt again|warning message only|temporarily deferred|has been postponed|is delayed|no action is required on your part|do not need to resend",
-    re.I,
-)
+_FAILED = Words(
+    "could( |)n(o|')t be (delivered|sent)", "can( |)not be delivered", "undeliver", "not (be |been |)deliver",
+    "(unable|failed|failure|problem|problems|error|errors) (to |in |while |during |trying to |)(deliver|send)",
+    "permanent (fatal |)error", "returned (to sender|mail)", "did not (reach|receive)", "was (not|never) delivered", "was rejected",
+    "has been rejected", "non(-|)delivery", "user unknown", "unknown user", "no such user", "mailbox (is |)full", "over( |)quota",
+    "quota exceeded", "not a valid user", "bounced", "wasn't delivered", "non remis", "unzustellbar", "nicht zugestellt",
+    "nicht zustell", "no (se |)(ha |)(puede|pudo|podido) (ser |)entrega", "non (è stato possibile|recapita|consegna)",
+    "non è stat(o|a) consegnat", "mancata consegna", "impossibile (recapitare|consegnare)", "n'a pas pu (e|ê)tre",
+    "não (foi|pôde|pode) (possível |)(ser |)entreg", "kon niet worden (afgeleverd|bezorgd)", "не (было |может быть |удалось |)доставлен",
+    "送信できません", "配信できません", "届きません", "未能送达", "无法(投递|送达)", "退信",
+    patterns={
+        "deliver": r"deliver\w* (?:\w+ ){0,5}(?:fail|error|problem)",
+        "fail": r"fail\w* (?:\w+ ){0,3}deliver",
+    },
+)  # fmt: skip
+_DELAYED = Words(
+    "not yet been delivered", "has been delayed", "still (being |)(retr|tr)y", "will (continue|keep) (to try|to attempt|trying|attempting)",
+    "will be retried", "will attempt again", "warning message only", "temporarily deferred", "has been postponed", "is delayed",
+    "no action is required on your part", "do not need to resend",
+    patterns={"delayed": r"delivery (?:\w+ ){0,3}delayed"},
+)  # fmt: skip
 # How help desks number what they answer; a mailer numbers nothing so
 _TICKET = re.compile(r"\[[\w .:-]{0,40}#[ ]?\w{0,12}\d{2,12}\]|##[ ]?\d{2,12}[ ]?##", re.I)
 # Senders that write nothing but notices
 _MAILER = re.compile(r"mailer-?_?daemon|mail-?daemon|mail delivery (?:sub)?system", re.I)
-_REPLY = re.compile(r"(?<![\w.])[45]\d\d[ -]|(?<![\w.])[45]\.\d{1,3}\.\d{1,3}(?![\w.])")
+_REPLY = re.compile(r"[45](?<![\w.].)(?:\d\d[ -]|\.\d{1,3}\.\d{1,3}(?![\w.]))")
 
 
 # Words before an address that is given for asking back
@@ -64,7 +75,7 @@ def read(page: Page) -> Notice | None:
         return None
     end = min(page.end, MAX_NOTICE)
     region = mail.text[:end]
-    delayed = bool(_DELAYED.search(region) or _DELAYED.search(mail.get("subject")))
+    delayed = _DELAYED.stand_in(region.lower()) or _DELAYED.stand_in(mail.get("subject").lower())
     if not (delayed or _says_failed(mail, region)) or not _bears_out(mail, region, returned=end < len(mail.text)):
         return None
     found = _addresses(mail, region)
@@ -106,7 +117,7 @@ def with_guessed_recipient(mail: Mail, outcome: Outcome) -> Outcome:
 
 
 def _says_failed(mail: Mail, region: str) -> bool:
-    if _FAILED.search(region) or "x-failed-recipients" in mail.headers or _is_bare_report(mail):
+    if _FAILED.stand_in(region.lower()) or "x-failed-recipients" in mail.headers or _is_bare_report(mail):
         return True
     return origin.subject_tells(mail) and bool(_REPLY.search(region))
 
@@ -185,7 +196,7 @@ def _spoken_of(region: str, spot: _Spot) -> bool:
         at = region.find("\n", stop + 1)
         stop = at if at >= 0 else len(region)
     around = region[before:stop]
-    return bool(_FAILED.search(around) or _REPLY.search(around))
+    return _FAILED.stand_in(around.lower()) or bool(_REPLY.search(around))
 
 
 def _sent_to(mail: Mail) -> set[str]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from bounceclass.words import Words
+
 if TYPE_CHECKING:
     from bounceclass.model import Mail
 
@@ -26,18 +28,21 @@ ADDRESS = re.compile(
 )
 
 # local parts and display names that only mail systems send from
-_DAEMON = re.compile(
-    r"mailer-?_?daemon|mail-?daemon|post_?master|mail delivery|mail administrator|mail-?system|delivery system|delivery subsystem"
-    r"|system administrator|microsoft (?:outlook|exchange)|mail delivery agent|internet mail|mailsystem|mdaemon|imss@|interscan"
-    r"|content-filter|courier mail server|mail deliver|daemon@|email-bounces|delivery-status|undeliver|mail server|mailserver|mta-?daemon",
-    re.I,
-)
-_SUBJECT = re.compile(
-    r"undeliver|returned mail|mail(?: delivery)? fail|delivery (?:status|fail|problem|report|error|notification|delay|has failed|warning)|failure notice|failed mail"
-    r"|delivery (?:to|of)|could ?n[o']t (?:be )?(?:send|deliver)|non[- ]?deliver|mail system error|not delivered|nondelivery|message status|failed delivery|failure delivery"
-    r"|メールエラー通知|unzustellbar|non remis|non recapit|olevererbart|onbestelbaar|no se (?:puede|pudo) entregar|n[ãa]o.entregue|mail error|bounced?\b|mailbox (?:is )?(?:full|over|quota|un|not|does|disab|inactive|exceed)|mancata consegna|unknown (?:user|address)|mail failed",
-    re.I,
-)
+_DAEMON = Words(
+    "mailer(-|)(_|)daemon", "mail(-|)daemon", "post(_|)master", "mail delivery", "mail administrator", "mail(-|)system", "delivery system",
+    "delivery subsystem", "system administrator", "microsoft (outlook|exchange)", "internet mail", "mdaemon", "imss@", "interscan",
+    "content-filter", "courier mail server", "mail deliver", "daemon@", "email-bounces", "delivery-status", "undeliver", "mail( |)server",
+    "mta(-|)daemon",
+)  # fmt: skip
+# What notices have in their subjects
+_SUBJECT = Words(
+    "undeliver", "returned mail", "mail( delivery|) fail", "delivery (status|fail|problem|report|error|notification|delay|has failed|warning)",
+    "failure notice", "failed mail", "delivery (to|of)", "could( |)n(o|')t (be |)(send|deliver)", "non(-| |)deliver", "mail system error",
+    "not delivered", "message status", "failed delivery", "failure delivery", "メールエラー通知", "unzustellbar", "non remis",
+    "non recapit", "olevererbart", "onbestelbaar", "no se (puede|pudo) entregar", "mail error",
+    "mailbox (is |)(full|over|quota|un|not|does|disab|inactive|exceed)", "mancata consegna", "unknown (user|address)", "mail failed",
+    patterns={"bounce": r"bounced?\b", "entregue": "n[ãa]o.entregue"},
+)  # fmt: skip
 
 # Subjects that begin so are a mail system's, whoever the author says he is
 _NOTICE_SUBJECT = re.compile(
@@ -69,7 +74,7 @@ def sent_by_daemon(mail: Mail) -> bool:
 
 def names_daemon(sender: str) -> bool:
     """Tell whether an address or a display name is a mail system's."""
-    return bool(_DAEMON.search(sender))
+    return _DAEMON.stand_in(sender.lower())
 
 
 def may_be_notice(mail: Mail) -> bool:
@@ -86,7 +91,7 @@ def subject_tells(mail: Mail) -> bool:
 
 def tells(subject: str) -> bool:
     """Tell whether notices have such a *subject*."""
-    return bool(_SUBJECT.search(subject))
+    return _SUBJECT.stand_in(subject.lower())
 
 
 def is_forwarded(mail: Mail) -> bool:

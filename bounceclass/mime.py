@@ -18,7 +18,7 @@ import fast_mail_parser
 from bounceclass.model import Mail
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
 __all__ = ["MAX_BYTES", "MAX_DEPTH", "MAX_TEXT", "parse", "parse_header"]
 
@@ -74,10 +74,12 @@ _BOUNDARY = re.compile(rb"\n--")
 # field-name (RFC 5322 3.6.8) and the colon, spaces between them as obs-* allows
 _FIELD = re.compile(rb"[!-9;-~]{1,200}[ \t]{0,20}:")
 _FIELD_NAME = re.compile(r"[A-Za-z][!-9;-~]{0,100}[ \t]{0,20}:(?!//)")
-# Folding white space (RFC 5322 3.2.2)
-_FOLD = re.compile(r"\r?\n[ \t]+")
+# The end of a field; a line after it that begins with white space is folded (RFC 5322 3.2.2)
+_FIELD_END = re.compile(r"\n(?![ \t])")
 _CHARSET = re.compile(r"charset\s{0,9}=\s{0,9}[\"']?([^\s\"';]{1,40})", re.I)
 _REPORT_TYPE = re.compile(r"report-type\s{0,9}=\s{0,9}\"?([^\s\";]{1,80})", re.I)
+# What stands in ASCII that is no ASCII: ISO-2022 (ESC), UTF-7 (+), HZ (~), UTF-16 (NUL)
+_ESCAPES = (b"\x1b", b"+", b"~", b"\0")
 # ISO-2022 designations of JIS X 0208 and 0201 (RFC 1468)
 _ISO_2022_JP = re.compile(rb"\x1b(?:\$[@B]|\([BJ])")
 
@@ -161,21 +163,32 @@ def parse_header(text: str) -> dict[str, list[str]]:
         begin = text.find("\n", begin) + 1 or -1
     if begin < 0:
         return {}
-    head = text[begin:].encode("utf-8", "surrogateescape")
-    head = _plain_lines(head, [])
-    end = re.search(rb"\r?\n\r?\n", head)
-    head = _bounded((head[: end.start()] if end else head)[:MAX_TEXT], [])
-    if not _FIELD.match(head):
-        return {}
-    if b"=?" in head or not head.isascii():
-        return _taken_apart(head + b"\n\n", []).headers
-    return _split(head.decode("ascii"))
+    end = text.find("\n\n", begin)
+    head = text[begin:end] if end >= 0 else text[begin:]
+    if "=?" in head or not head.isascii():
+        raw = _bounded(head.encode("utf-8", "surrogateescape")[:MAX_TEXT], [])
+        return _fields(_root(raw + b"\n\n").headers) if _FIELD.match(raw) else {}
+    return _split(head[:MAX_TEXT])
+
+
+def _root(raw: bytes) -> _Node:
+    """Return the root of *raw*, read by ``email`` where it must be."""
+    try:
+        return fast_mail_parser.parse_email_tree(raw, mode="lazy")
+    except fast_mail_parser.ParseError:
+        return _stdlib_root(raw)
+
+
+def _stdlib_root(raw: bytes) -> _Node:
+    from bounceclass import _stdlib_mime  # ``email`` costs 20 ms, and few need it
+
+    return _stdlib_mime.read(raw[:MAX_BROKEN])
 
 
 def _split(head: str) -> dict[str, list[str]]:
     """Return the fields of a header in plain ASCII, like ``_fields``."""
     fields: dict[str, list[str]] = {}
-    for line in _FOLD.sub(" ", head).splitlines():
+    for line in _FIELD_END.split(head):
         name, colon, value = line.partition(":")
         name = name.rstrip().lower()
         if colon and name and " " not in name:
@@ -189,9 +202,11 @@ def _plain_lines(raw: bytes, defects: list[str]) -> bytes:
         raw = raw.lstrip(b" \t\r\n")
     if raw[:3] == b"\xef\xbb\xbf":
         raw = raw[3:]
-    if found := _SEPARATORS.match(raw):
+    if raw.startswith((b"From ", b">From ")) and (found := _SEPARATORS.match(raw)):
         raw = raw[found.end() :]
-    if b"\n" not in raw and b"\r" in raw:
+    if b"\r" not in raw:
+        return raw
+    if b"\n" not in raw:
         raw = raw.replace(b"\r", b"\n")
         defects.append("lines: end in CR alone")
     elif b"\r\r\n" in raw:
@@ -204,11 +219,12 @@ def _bounded(raw: bytes, defects: list[str]) -> bytes:
     """Cut what only an attack has so many of, and what would take parsers minutes."""
     if len(raw) < 2 * min(MAX_BOUNDARIES, MAX_WORDS):
         return raw  # there is no room for so many
-    if raw.count(b"\n--") > MAX_BOUNDARIES:
+    # a single byte is counted many times as fast as two or three
+    if raw.count(b"\n") > MAX_BOUNDARIES and raw.count(b"\n--") > MAX_BOUNDARIES:
         last = next(itertools.islice(_BOUNDARY.finditer(raw), MAX_BOUNDARIES, None))
         raw = raw[: last.start() + 1]
         defects.append(f"mime: read up to boundary line {MAX_BOUNDARIES}")
-    if raw.count(b"=?") > MAX_WORDS:
+    if raw.count(b"?") > MAX_WORDS and raw.count(b"=?") > MAX_WORDS:
         raw = raw.replace(b"=?", b"= ?")
         defects.append(f"header: more than {MAX_WORDS} encoded words, none was decoded")
     return raw
@@ -221,21 +237,9 @@ def _taken_apart(raw: bytes, defects: list[str]) -> Mail:
         defects.append("mime: a multipart without parts")
     except (fast_mail_parser.ParseError, fast_mail_parser.DecodeError) as error:
         defects.append(f"mime: {type(error).__name__}")
-    from bounceclass import _stdlib_mime  # ``email`` costs 20 ms, and few need it
-
     if len(raw) > MAX_BROKEN:
         defects.append(f"size: only the first {MAX_BROKEN} bytes of a broken message were read")
-    return _mail(_stdlib_mime.read(raw[:MAX_BROKEN]), defects)
-
-
-def _walk(root: _Node, *, into_messages: bool = False) -> Iterator[tuple[_Node, int]]:
-    """Yield every part and its depth, in order; a returned message is one part."""
-    stack: list[tuple[_Node, int]] = [(root, 0)]
-    while stack:
-        node, depth = stack.pop()
-        yield node, depth
-        if depth < MAX_DEPTH and (into_messages or not node.is_message):
-            stack.extend((child, depth + 1) for child in reversed(node.children))
+    return _mail(_stdlib_root(raw), defects)
 
 
 def _mail(root: _Node, defects: list[str]) -> Mail:
@@ -244,14 +248,18 @@ def _mail(root: _Node, defects: list[str]) -> Mail:
     html: list[str] = []
     machine: list[tuple[str, str]] = []
     returned: dict[str, list[str]] | None = None
-    for node, depth in _walk(root):
+    waiting = [(root, 0)]
+    while waiting:  # every part in its order; a returned message is one part
+        node, depth = waiting.pop()
         kind = node.content_type
-        if kind.startswith("multipart/") and not node.children:
-            raise _Childless
         if depth == MAX_DEPTH:
             defects.append(f"mime: nested deeper than {MAX_DEPTH} parts")
             break
-        if kind in MACHINE_READABLE:
+        if kind.startswith("multipart/"):
+            if not node.children:
+                raise _Childless
+            waiting += [(child, depth + 1) for child in reversed(node.children)]
+        elif kind in MACHINE_READABLE:
             machine.append((kind, _text(node, defects)))
         elif kind in RETURNED_HEADER:
             if not returned:
@@ -261,16 +269,14 @@ def _mail(root: _Node, defects: list[str]) -> Mail:
                 html.append(_text(node, defects))
         elif kind.startswith("text/") and not _attached(node):
             text = _text(node, defects)
-            if text.strip():
+            if text and not text.isspace():
                 plain.append(text)
-    text = "\n\n".join(plain)
-    if not plain and html:
-        text = "\n\n".join(map(_readable, html))
+    text = "\n\n".join(plain or map(_readable, html))
     if len(text) > MAX_TEXT:
         text = text[:MAX_TEXT]
         defects.append(f"text: only the first {MAX_TEXT} characters were read")
     headers = _fields(root.headers)
-    found = _REPORT_TYPE.search(headers.get("content-type", [""])[0])
+    found = _REPORT_TYPE.search(headers["content-type"][0]) if "content-type" in headers else None
     return Mail(
         headers=headers,
         content_type=root.content_type,
@@ -289,14 +295,23 @@ def _attached(node: _Node) -> bool:
 def _fields(headers: dict[str, list[str]]) -> dict[str, list[str]]:
     """Return *headers* with their names in lower case and their values unfolded, white space counting as one space."""
     fields: dict[str, list[str]] = {}
+    tidy = _is_tidy("~".join([value for values in headers.values() for value in values]))
     for name, values in headers.items():
-        unfolded = [" ".join(value[:MAX_FIELD].split()) for value in values]
+        unfolded = values if tidy else [" ".join(value[:MAX_FIELD].split()) for value in values]
         key = name.strip().lower()
-        if key in fields:
-            fields[key] += unfolded
-        else:
-            fields[key] = unfolded
+        fields[key] = fields[key] + unfolded if key in fields else unfolded
     return fields
+
+
+def _is_tidy(values: str) -> bool:
+    """Tell whether of several *values*, joined by ``~``, none needs unfolding or is too long: most headers are so."""
+    return (
+        values.isascii()
+        and values.isprintable()
+        and len(values) <= MAX_FIELD
+        and not any(untidy in values for untidy in ("  ", " ~", "~ "))
+        and values[:1] != " " != values[-1:]
+    )
 
 
 def _returned(node: _Node, defects: list[str]) -> dict[str, list[str]]:
@@ -308,8 +323,11 @@ def _returned(node: _Node, defects: list[str]) -> dict[str, list[str]]:
 def _text(node: _Node, defects: list[str]) -> str:
     """Return the text of a leaf, lines ending in LF."""
     content = node.content or b""
-    declared = _CHARSET.search(node.headers.get("Content-Type", [""])[0] or _content_type(node.headers))
-    text = _decode(content, declared[1].lower() if declared else "", defects)
+    if content.isascii() and not any(escape in content for escape in _ESCAPES):
+        text = content.decode("ascii")  # whatever charset was declared
+    else:
+        declared = _CHARSET.search(node.headers.get("Content-Type", [""])[0] or _content_type(node.headers))
+        text = _decode(content, declared[1].lower() if declared else "", defects)
     return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
 
 
@@ -349,7 +367,7 @@ def _readable(html: str) -> str:
         return _TAG.sub(" ", html)
     from selectolax.lexbor import LexborHTMLParser  # 15 ms, and only HTML-only notices need it
 
-    tree = LexborHTMLParser(_BREAKS.sub(r"\n\g<0>", html))
+    tree = LexborHTMLParser(_BREAKS.sub(lambda found: "\n" + found[0], html))
     tree.strip_tags(["script", "style", "head", "title"])
     body = tree.body
     lines = (body.text() if body is not None else "").replace("\xa0", " ").splitlines()

@@ -7,6 +7,10 @@ functions each read one kind of value.
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Container
 
 __all__ = ["address", "clean", "date", "domain", "groups", "host", "typed"]
 
@@ -36,12 +40,17 @@ _XTEXT = re.compile(r"\+([0-9A-F]{2})")
 _UNICODE_CHAR = re.compile(r"\\x\{([0-9A-Fa-f]{1,6})\}")
 _COMMENT = re.compile(r"\([^()]{0,500}\)")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+# The name of a host, before its IP address in brackets or a comment
+_BEFORE_ADDRESS = re.compile(r"[^ (\[]*")
 # date-time (RFC 5322 3.3), with the two-digit years and bare zones of older mailers
 _DATE = re.compile(
-    r"(\d{1,2})[ -]([A-Za-z]{3})[a-z]{0,6}[ -](\d{2,4}),?[ ]{1,4}(\d{1,2}):(\d{2})(?::(\d{2}))?(?:\.\d{1,6})?"
-    r"[ ]{0,4}(?:\(?([+-]\d{4}|[A-Za-z]{1,5})\b)?"
+    r"([0-9]{1,2})[ -]([A-Za-z]{3})[a-z]{0,6}[ -]([0-9]{2,4}),?[ ]{1,4}([0-9]{1,2}):([0-9]{2})(?::([0-9]{2}))?(?:\.[0-9]{1,6})?"
+    r"[ ]{0,4}(?:\(?([+-][0-9]{4}|[A-Za-z]{1,5})\b)?"
 )
-_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_MONTHS = {
+    "jan": "01", "feb": "02", "mar": "03", "apr": "04", "may": "05", "jun": "06",
+    "jul": "07", "aug": "08", "sep": "09", "oct": "10", "nov": "11", "dec": "12",
+}  # fmt: skip
 # obs-zone (RFC 5322 4.3)
 _ZONES = {
     "UT": "Z", "UTC": "Z", "GMT": "Z", "Z": "Z", "EST": "-05:00", "EDT": "-04:00", "CST": "-06:00",
@@ -57,15 +66,13 @@ def groups(text: str) -> tuple[Fields, list[Fields]]:
     a new recipient begins where a per-recipient field comes that the current
     group has already.
     """
-    message: Fields = {}
-    recipients: list[Fields] = []
+    message: dict[str, list[str]] = {}
+    recipients: list[dict[str, list[str]]] = []
     group = message
     blank = True
     value: list[str] | None = None
-    pending: list[tuple[str, list[str]]] = []
-
     for line in text.split("\n"):
-        if not line.strip():
+        if not line or line.isspace():
             blank, value = True, None
             continue
         if line[0] in " \t" and value is not None:
@@ -77,23 +84,24 @@ def groups(text: str) -> tuple[Fields, list[Fields]]:
             if value is not None and not blank:
                 value.append(line.strip())  # QUIRK: folded lines that lost their indent (KumoMTA, James)
             continue
-        value = [found[2].strip()]
-        pending.append((("\n" if blank else "") + found[1].lower(), value))
-        blank = False
-
-    for marked, parts in pending:
-        name = marked.lstrip("\n")
+        name = found[1].lower()
         if name in PER_RECIPIENT:
-            if group is message or _begins_group(name, group, after_blank=marked != name):
+            if group is message or _begins_group(name, group, after_blank=blank):
                 group = {}
                 recipients.append(group)
-        elif marked != name and name in ("reporting-mta", "arrival-date"):
+        elif blank and name in ("reporting-mta", "arrival-date"):
             group = message
-        group.setdefault(name, " ".join(part for part in parts if part))
-    return message, recipients
+        blank = False
+        value = [found[2].strip()]
+        group.setdefault(name, value)
+    return _joined(message), [_joined(group) for group in recipients]
 
 
-def _begins_group(name: str, group: Fields, *, after_blank: bool) -> bool:
+def _joined(group: dict[str, list[str]]) -> Fields:
+    return {name: " ".join(filter(None, parts)) if len(parts) > 1 else parts[0] for name, parts in group.items()}
+
+
+def _begins_group(name: str, group: Container[str], *, after_blank: bool) -> bool:
     """Tell whether a per-recipient field is the first of another recipient.
 
     QUIRK: IceWarp and MimeKit#253 put blank lines inside a group, so one alone decides nothing.
@@ -119,6 +127,8 @@ def address(value: str) -> str | None:
     xtext (RFC 3461 4) and utf-8-addr-xtext (RFC 6533 3) are decoded, angle brackets
     and comments taken off, the domain put in lower case.
     """
+    if not value:
+        return None
     kind, rest = typed(value)
     if "+" in rest and kind != "utf-8":
         rest = _from_xtext(rest)
@@ -142,7 +152,11 @@ def _from_xtext(text: str) -> str:
 
 def clean(text: str) -> str | None:
     """Return an address without brackets, quotes, comments and control characters, or None."""
-    text = _CONTROL.sub("", text).strip()
+    if not text.isprintable():
+        text = _CONTROL.sub("", text)
+    text = text.strip()
+    if not text:
+        return None
     if "<" in text and ">" in text:
         inner = text[text.rfind("<") + 1 :].partition(">")[0]
         if inner.strip() or text.startswith("<>"):
@@ -169,9 +183,12 @@ def host(value: str) -> str | None:
     Postfix and others add the IP address in brackets or a comment; it is left out
     unless there is nothing else.
     """
+    if not value:
+        return None
     _, rest = typed(value)
-    rest = _CONTROL.sub("", rest).strip()
-    name = re.split(r"[ (\[]", rest.lstrip("[ "), maxsplit=1)[0].strip(" ()[]<>;,'\"").rstrip(".")
+    rest = rest if rest.isprintable() else _CONTROL.sub("", rest)
+    found = _BEFORE_ADDRESS.match(rest.lstrip("[ "))
+    name = found[0].strip(")]<>;,'\"").rstrip(".") if found else ""
     return name[:255].lower() or None
 
 
@@ -180,18 +197,23 @@ def date(value: str) -> str | None:
 
     An unknown zone becomes ``-00:00`` (RFC 3339 4.3).
     """
-    found = _DATE.search(value[:200])
-    if not found or found[2].lower() not in _MONTHS:
+    found = _DATE.search(value, 0, 200) if value else None
+    if not found:
         return None
-    day, month, year = int(found[1]), _MONTHS.index(found[2].lower()) + 1, int(found[3])
-    if len(found[3]) < 4:
-        year += 2000 if year < 70 else 1900  # obs-year (RFC 5322 4.3), with the usual pivot
-    hour, minute, second = int(found[4]), int(found[5]), int(found[6] or 0)
-    if not (1 <= day <= 31 and hour < 24 and minute < 60 and second < 61):
+    day, name, year, hour, minute, second, zone = found.groups()
+    month = _MONTHS.get(name.lower())
+    day, hour, second = day.zfill(2), hour.zfill(2), second or "00"
+    if month is None or not ("01" <= day <= "31" and hour < "24" and minute < "60" and second < "61"):
         return None
-    zone = found[7] or ""
-    offset = f"{zone[:3]}:{zone[3:]}" if zone[:1] in "+-" and zone else _ZONES.get(zone.upper(), "-00:00")
-    return f"{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}{offset}"
+    if len(year) < 4:
+        year = str(int(year) + (2000 if int(year) < 70 else 1900))  # obs-year (RFC 5322 4.3), with the usual pivot
+    if not zone:
+        offset = "-00:00"
+    elif zone[0] in "+-":
+        offset = f"{zone[:3]}:{zone[3:]}"
+    else:
+        offset = _ZONES.get(zone.upper(), "-00:00")
+    return f"{year}-{month}-{day}T{hour}:{minute}:{second}{offset}"
 
 
 def _char(code: int) -> str:

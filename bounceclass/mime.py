@@ -152,7 +152,7 @@ def parse(raw: bytes, *, max_bytes: int = MAX_BYTES) -> Mail:
 
 
 def parse_header(text: str) -> dict[str, list[str]]:
-    """Return the first header in *text*, names in lower case.
+    """Return the first header in *text*, whose lines end in LF; names in lower case.
 
     Up to MAX_RULE_LINES lines before it are skipped: rule lines, blank lines, remarks.
     """

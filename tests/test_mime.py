@@ -135,7 +135,7 @@ def test_a_returned_message_that_returns_a_message_is_not_looked_into() -> None:
     ("text", "expected"),
     [
         ("To: a@example.com\nSubject: x\n y\n\nbody: no field", {"to": ["a@example.com"], "subject": ["x y"]}),
-        ("\n\nTo: a@example.com\r\n\r\nbody", {"to": ["a@example.com"]}),
+        ("\n\nTo: a@example.com\n\nbody", {"to": ["a@example.com"]}),
         # rule lines and remarks before a header
         ("-----\nThis is a copy\n\nTo: a@example.com\n", {"to": ["a@example.com"]}),
         ("no field here\n", {}),

@@ -734,8 +734,9 @@ def test_the_returned_message_behind_a_notice(monkeypatch: pytest.MonkeyPatch) -
     notice = layouts.read(page(mail(f"{MARK}\n<a@example.com>: no\n--- Below\nTo: a@example.com\n")))
     assert notice is not None
     assert mime.parse_header(notice.returned) == {"to": ["a@example.com"]}
-    assert page(mail("x\n--- below this")).end == 2
-    assert page(mail("x\ny")).end == 3
+    assert page(mail("x\n--- below this")).end() == 2
+    assert page(mail("x\n--- below this\n--- BELOW that")).end(5) == 17
+    assert page(mail("x\ny")).end() == 3
 
 
 def test_no_layout(monkeypatch: pytest.MonkeyPatch) -> None:

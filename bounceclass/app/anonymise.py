@@ -19,6 +19,7 @@ from msgspec import Struct
 import bounceclass
 from bounceclass import fields, mime
 from bounceclass.app.pseudonyms import Pseudonyms, marks
+from bounceclass.model import Mail
 from bounceclass.reports import dialects, origin
 
 if TYPE_CHECKING:
@@ -195,7 +196,8 @@ class _Rewriter:
 
     def notice(self, text: str) -> str:
         """Return a notice, and of the message below it only the header."""
-        end = dialects.load().end(text.encode("utf-8", "replace").decode())  # of the same length
+        plain = text.encode("utf-8", "replace").decode()  # of the same length
+        end = dialects.Page(Mail(headers={}, text=plain), dialects.load()).end()
         if end == len(text):
             return self.words(text)
         line, newline, rest = text[end:].partition("\n")

@@ -10,11 +10,11 @@ import re
 from functools import cache, cached_property
 from typing import TYPE_CHECKING
 
-import ahocorasick_rs
 from msgspec import Struct
 
 from bounceclass.model import Kind
 from bounceclass.rulebook import BUILT_IN, BrokenRules, Row, parse_table
+from bounceclass.words import automaton
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,6 +27,18 @@ __all__ = ["Dialect", "Dialects", "Entry", "Found", "Layout", "Page", "load", "r
 
 MAX_PAGE = 64 * 1024
 """Characters of a notice's text in which marks are looked for."""
+MAX_PART = 4 * 1024
+"""Characters of each machine-readable part."""
+MAX_VALUE = 300
+"""Characters of each header field."""
+MAX_VALUES = 3
+"""Fields of one name."""
+TRACE_FIELDS = frozenset((
+    "received", "received-spf", "x-received", "return-path", "delivered-to", "x-original-to", "authentication-results",
+    "arc-authentication-results", "arc-message-signature", "arc-seal", "dkim-signature", "domainkey-signature",
+    "x-google-dkim-signature", "x-gm-message-state", "x-google-smtp-source",
+))  # fmt: skip
+"""Fields that tell which way a notice came, and not who wrote it: marks are not looked for in them."""
 
 
 class Layout(Row, frozen=True, kw_only=True):
@@ -55,12 +67,21 @@ class Dialect(Row, frozen=True, kw_only=True):
     layout: tuple[Layout, ...] = ()
 
 
+def _lower(words: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(word.lower() for word in words)
+
+
 class Entry:
-    """A layout and its patterns, which are compiled when the first notice needs them: there are many."""
+    """A layout, its words in lower case, and its patterns, which are compiled when the first notice needs them."""
 
     def __init__(self, dialect: str, layout: Layout) -> None:
         self.dialect = dialect
         self.layout = layout
+        self.needs = _lower(layout.needs)
+        self.begin = _lower(layout.begin)
+        self.stop = _lower(layout.stop)
+        self.transcript = _lower(layout.transcript)
+        self.delay = _lower(layout.delay)
 
     @cached_property
     def recipient(self) -> re.Pattern[str] | None:
@@ -100,49 +121,38 @@ class Dialects:
                     marks.append(mark.lower())
                     self._entries.append(entry)
         self._marks = marks
-        contiguous = ahocorasick_rs.Implementation.ContiguousNFA
-        self._automaton = ahocorasick_rs.AhoCorasick(marks, implementation=contiguous)
-        ends = [end.lower() for dialect_ in dialects for end in dialect_.end]
-        self._ends = ahocorasick_rs.AhoCorasick(ends, implementation=contiguous)
+        self._automaton = automaton(marks)
+        self._ends = automaton(end.lower() for dialect_ in dialects for end in dialect_.end)
 
     def compile(self) -> None:
         """Compile every pattern now; raises BrokenRules."""
         for entry in self._entries:
             _ = entry.recipient, entry.reason
 
-    def candidates(self, mail: Mail) -> list[Found]:
-        """Return the layouts whose marks stand on the page, the longest mark first."""
-        head, page = _page(mail)
-        best: dict[int, Found] = {}
+    def candidates(self, header: str, rest: str) -> list[Found]:
+        """Return the layouts whose marks stand on a page, the longest mark first.
+
+        *header* and *rest*, in lower case, are what stands on it before the notice's text and from there on.
+        """
+        page = header + rest
+        best: dict[Entry, Found] = {}
         for index, start, _ in self._automaton.find_matches_as_indexes(page, overlapping=True):
-            entry = self._entries[index]
-            mark = self._marks[index]
-            known = best.get(id(entry))
-            if known is None or len(mark) > len(known.mark):
-                best[id(entry)] = Found(entry=entry, mark=mark, at=start - head)
-        found = [one for one in best.values() if all(need.lower() in page for need in one.entry.layout.needs)]
-        return sorted(
-            found, key=lambda one: (len(one.mark) + sum(map(len, one.entry.layout.needs)), one.mark), reverse=True
-        )
+            entry, mark = self._entries[index], self._marks[index]
+            if (entry not in best or len(mark) > len(best[entry].mark)) and all(need in page for need in entry.needs):
+                best[entry] = Found(entry=entry, mark=mark, at=start - len(header))
+        found = list(best.values())
+        if len(found) > 1:
+            found.sort(key=lambda one: (len(one.mark) + sum(map(len, one.entry.needs)), one.mark), reverse=True)
+        return found
 
-    def end(self, text: str, start: int = 0) -> int:
-        """Return where the returned message begins in *text*, or its length."""
-        lower = text[start:].lower()
-        for _, at, _ in self._ends.find_matches_as_indexes(lower):
-            line = lower.rfind("\n", 0, at) + 1
-            if not lower[line:at].strip(" \t*-=_>|#"):  # an end stands at the beginning of its line
-                return start + line
-        return len(text)
-
-
-def _page(mail: Mail) -> tuple[int, str]:
-    """Return the header, text and status parts in lower case, and where the text begins."""
-    header = (
-        "".join(f"\n{name}: {value[:300]}" for name, values in mail.headers.items() for value in values[:3]) + "\n\n"
-    )
-    machine = "".join("\n\n" + text[:4096] for _, text in mail.machine)
-    page = (header + mail.text[:MAX_PAGE] + machine).lower()
-    return len(header.lower()), page
+    def ends(self, text: str) -> list[int]:
+        """Return where a returned message may begin in *text*, which is in lower case."""
+        found = []
+        for _, at, _ in self._ends.find_matches_as_indexes(text):
+            line = text.rfind("\n", 0, at) + 1
+            if not text[line:at].strip(" \t*-=_>|#"):  # an end stands at the beginning of its line
+                found.append(line)
+        return found
 
 
 class Page:
@@ -162,17 +172,23 @@ class Page:
 
     @cached_property
     def candidates(self) -> list[Found]:
-        """The layouts whose marks stand on the page, the longest mark first."""
-        return self._dialects.candidates(self.mail)
+        """The layouts whose marks stand in the header, the text or the machine-readable parts, the longest mark first."""
+        lines = [
+            f"\n{name}: {value[:MAX_VALUE]}"
+            for name, values in self.mail.headers.items()
+            if name not in TRACE_FIELDS
+            for value in values[:MAX_VALUES]
+        ]
+        rest = [self.text[:MAX_PAGE], *[text[:MAX_PART].lower() for _, text in self.mail.machine]]
+        return self._dialects.candidates("".join(lines).lower() + "\n\n", "\n\n".join(rest))
 
     @cached_property
-    def end(self) -> int:
-        """Where the returned message begins in the notice's text, or its length."""
-        return self.end_of(self.mail.text)
+    def _ends(self) -> list[int]:
+        return self._dialects.ends(self.text)
 
-    def end_of(self, text: str, start: int = 0) -> int:
-        """Return where the returned message begins in *text*, or its length."""
-        return self._dialects.end(text, start)
+    def end(self, start: int = 0) -> int:
+        """Return where the returned message begins in the notice's text, from *start* on, or its length."""
+        return next((end for end in self._ends if end >= start), len(self.mail.text))
 
 
 @cache

@@ -68,8 +68,7 @@ def _read_inline(page: Page) -> Notice | None:
         for i in (lower.find(name) for name in ("reporting-mta:", "original-recipient:", "final-recipient:"))
         if i >= 0
     )
-    text = mail.text[start:]
-    return _notice(page, [text[: page.end_of(text)]])
+    return _notice(page, [mail.text[start : page.end(start)]])
 
 
 def _notice(page: Page, parts: list[str]) -> Notice | None:

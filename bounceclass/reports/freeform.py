@@ -73,7 +73,7 @@ def read(page: Page) -> Notice | None:
     mail = page.mail
     if not origin.may_be_notice(mail) or origin.is_forwarded(mail):
         return None
-    end = min(page.end, MAX_NOTICE)
+    end = min(page.end(), MAX_NOTICE)
     region = mail.text[:end]
     delayed = _DELAYED.stand_in(region.lower()) or _DELAYED.stand_in(mail.get("subject").lower())
     if not (delayed or _says_failed(mail, region)) or not _bears_out(mail, region, returned=end < len(mail.text)):
@@ -106,7 +106,7 @@ def read(page: Page) -> Notice | None:
 def passages(page: Page) -> list[Outcome]:
     """Return what the human part of a report says around each address in it."""
     mail = page.mail
-    end = min(page.end, MAX_NOTICE)
+    end = min(page.end(), MAX_NOTICE)
     return [Outcome(recipient=address, diagnostic=words) for address, words in _addresses(mail, mail.text[:end])]
 
 

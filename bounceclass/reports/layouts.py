@@ -81,7 +81,7 @@ def _outcomes(page: Page, found: Found) -> tuple[list[Outcome], str]:
     matches = [one for index, one in enumerate(matches) if not index or one[1] != matches[index - 1][1]]
     if not matches:
         return [], ""
-    delayed = layout.kind is Kind.DELAY or _says_any(layout.delay, mail.text[:end] + mail.get("subject"))
+    delayed = layout.kind is Kind.DELAY or _says_any(found.entry.delay, page, end)
     reasons = _reasons(found.entry, region, [match for match, _ in matches])
     parts = _parts(transcript) if len(matches) > 1 else {}
     outcomes: dict[str, Outcome] = {}
@@ -104,20 +104,23 @@ def _outcomes(page: Page, found: Found) -> tuple[list[Outcome], str]:
 
 def _region(page: Page, found: Found) -> tuple[str, str, int]:
     """Return where a layout looks for recipients, the session transcript below it, and where the notice ends."""
-    text, layout = page.mail.text, found.entry.layout
-    start = _after(text, layout.begin, found.at if 0 <= found.at < len(text) else 0)
-    start = text.rfind("\n", 0, start) + 1
-    end = page.end_of(text, start)
-    region = text[start:end]
-    for stop in layout.stop:
-        region, _ = _before(region, (stop,))
-    region, transcript = _before(region, layout.transcript)
-    return region, transcript, end
+    text, lower, entry = page.mail.text, page.text, found.entry
+    start = _after(lower, entry.begin, found.at if 0 <= found.at < len(lower) else 0)
+    start = lower.rfind("\n", 0, start) + 1
+    stop = end = page.end(start)
+    for title in entry.stop:
+        at = lower.find(title, start, stop)
+        stop = at if at >= 0 else stop
+    for title in entry.transcript:
+        at = lower.find(title, start, stop)
+        if at >= 0:
+            return text[start:at], text[at + len(title) : stop], end
+    return text[start:stop], "", end
 
 
-def _says_any(words: tuple[str, ...], text: str) -> bool:
-    lower = text.lower() if words else ""
-    return any(word.lower() in lower for word in words)
+def _says_any(words: tuple[str, ...], page: Page, end: int) -> bool:
+    subject = page.mail.get("subject").lower()
+    return any(page.text.find(word, 0, end) >= 0 or word in subject for word in words)
 
 
 def _reasons(entry: Entry, region: str, matches: list[re.Match[str]]) -> list[str]:
@@ -132,29 +135,19 @@ def _reasons(entry: Entry, region: str, matches: list[re.Match[str]]) -> list[st
         if entry.reason is not None:
             found = entry.reason.search(chunk) or anywhere
             chunk = (found[1] or "") if found else ""
-        on_line = (match.groupdict().get("reason") or "").strip()
-        reasons.append(f"{on_line}\n{chunk.strip()}".strip())
+        on_line = match["reason"] or "" if "reason" in match.re.groupindex else ""
+        reasons.append(f"{on_line.strip()}\n{chunk.strip()}".strip())
     return reasons
 
 
-def _after(text: str, marks: tuple[str, ...], start: int) -> int:
-    lower = text.lower()
+def _after(lower: str, marks: tuple[str, ...], start: int) -> int:
+    """Return where the line after the first of *marks* begins, or *start*."""
     for mark in marks:
-        at = lower.find(mark.lower(), start)
+        at = lower.find(mark, start)
         if at >= 0:
-            line = text.find("\n", at)
+            line = lower.find("\n", at)
             return at if line < 0 else line + 1
     return start
-
-
-def _before(region: str, titles: tuple[str, ...]) -> tuple[str, str]:
-    """Return what stands before the first of *titles*, and what stands after it."""
-    lower = region.lower()
-    for title in titles:
-        at = lower.find(title.lower())
-        if at >= 0:
-            return region[:at], region[at + len(title) :]
-    return region, ""
 
 
 def _parts(transcript: str) -> dict[str, str]:
@@ -179,8 +172,7 @@ def _parts(transcript: str) -> dict[str, str]:
 
 
 def _address(match: re.Match[str], layout: Layout) -> str | None:
-    groups = match.groupdict()
-    address = fields.clean(groups["address"] if "address" in groups else match[1])
+    address = fields.clean(match["address"] if "address" in match.re.groupindex else match[1])
     if address and "@" not in address:
         return f"{address}@{layout.domain}" if layout.domain else None
     return address
@@ -188,10 +180,8 @@ def _address(match: re.Match[str], layout: Layout) -> str | None:
 
 def _source_of(words: str) -> tuple[str, str | None]:
     """Take off what says where an address came from, and return it."""
-    found = _GENERATED.search(words)
-    if found:
+    if "ed from" in words.lower() and (found := _GENERATED.search(words)):
         return (words[: found.start()] + words[found.end() :]).strip(" \n\t:"), found[1]
-    found = _HASHED.search(words)
-    if found:
+    if "##" in words and (found := _HASHED.search(words)):
         return (words[: found.start()] + words[found.end() :]).strip(), found[1]
     return words, None

@@ -158,16 +158,18 @@ def parse_header(text: str) -> dict[str, list[str]]:
     """
     begin = 0
     for _ in range(MAX_RULE_LINES):
-        if _FIELD_NAME.match(text, begin) or begin < 0:
+        if _FIELD_NAME.match(text, begin):
             break
-        begin = text.find("\n", begin) + 1 or -1
-    if begin < 0:
+        begin = text.find("\n", begin) + 1
+        if not begin:
+            return {}
+    else:
         return {}
     end = text.find("\n\n", begin)
     head = text[begin:end] if end >= 0 else text[begin:]
     if "=?" in head or not head.isascii():
         raw = _bounded(head.encode("utf-8", "surrogateescape")[:MAX_TEXT], [])
-        return _fields(_root(raw + b"\n\n").headers) if _FIELD.match(raw) else {}
+        return _fields(_root(raw + b"\n\n").headers)
     return _split(head[:MAX_TEXT])
 
 

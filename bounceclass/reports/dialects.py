@@ -104,7 +104,7 @@ class Found(Struct, frozen=True, kw_only=True):
     entry: Entry
     mark: str
     at: int
-    """Where the mark stands in the text; negative where it stands in the header."""
+    """Where the mark stands in the text; negative where it stands in the header or a machine-readable part."""
 
 
 class Dialects:
@@ -121,38 +121,35 @@ class Dialects:
                     marks.append(mark.lower())
                     self._entries.append(entry)
         self._marks = marks
-        self._automaton = automaton(marks)
-        self._ends = automaton(end.lower() for dialect_ in dialects for end in dialect_.end)
+        self._automaton = automaton([*marks, *(end.lower() for dialect_ in dialects for end in dialect_.end)])
 
     def compile(self) -> None:
         """Compile every pattern now; raises BrokenRules."""
         for entry in self._entries:
             _ = entry.recipient, entry.reason
 
-    def candidates(self, header: str, rest: str) -> list[Found]:
-        """Return the layouts whose marks stand on a page, the longest mark first.
+    def find(self, before: str, text: str) -> tuple[list[Found], list[int]]:
+        """Return the layouts whose marks stand on a page, the longest mark first, and where its notice may end.
 
-        *header* and *rest*, in lower case, are what stands on it before the notice's text and from there on.
+        *text* is the notice's and *before* all that stands on the page before it, both in lower case.
         """
-        page = header + rest
+        page = before + text
         best: dict[Entry, Found] = {}
+        ends = []
         for index, start, _ in self._automaton.find_matches_as_indexes(page, overlapping=True):
-            entry, mark = self._entries[index], self._marks[index]
-            if (entry not in best or len(mark) > len(best[entry].mark)) and all(need in page for need in entry.needs):
-                best[entry] = Found(entry=entry, mark=mark, at=start - len(header))
-        found = list(best.values())
+            at = start - len(before)
+            if index >= len(self._marks):
+                line = text.rfind("\n", 0, at) + 1 if at >= 0 else 0
+                if at >= 0 and not text[line:at].strip(" \t*-=_>|#"):  # an end stands at the beginning of its line
+                    ends.append(line)
+            elif at < MAX_PAGE:
+                entry, mark = self._entries[index], self._marks[index]
+                if entry not in best or len(mark) > len(best[entry].mark):
+                    best[entry] = Found(entry=entry, mark=mark, at=at)
+        found = [one for one in best.values() if all(need in page for need in one.entry.needs)]
         if len(found) > 1:
             found.sort(key=lambda one: (len(one.mark) + sum(map(len, one.entry.needs)), one.mark), reverse=True)
-        return found
-
-    def ends(self, text: str) -> list[int]:
-        """Return where a returned message may begin in *text*, which is in lower case."""
-        found = []
-        for _, at, _ in self._ends.find_matches_as_indexes(text):
-            line = text.rfind("\n", 0, at) + 1
-            if not text[line:at].strip(" \t*-=_>|#"):  # an end stands at the beginning of its line
-                found.append(line)
-        return found
+        return found, ends
 
 
 class Page:
@@ -171,24 +168,24 @@ class Page:
         return self.mail.text.lower()
 
     @cached_property
-    def candidates(self) -> list[Found]:
-        """The layouts whose marks stand in the header, the text or the machine-readable parts, the longest mark first."""
+    def _found(self) -> tuple[list[Found], list[int]]:
         lines = [
             f"\n{name}: {value[:MAX_VALUE]}"
             for name, values in self.mail.headers.items()
             if name not in TRACE_FIELDS
             for value in values[:MAX_VALUES]
         ]
-        rest = [self.text[:MAX_PAGE], *[text[:MAX_PART].lower() for _, text in self.mail.machine]]
-        return self._dialects.candidates("".join(lines).lower() + "\n\n", "\n\n".join(rest))
+        parts = [text[:MAX_PART] for _, text in self.mail.machine]
+        return self._dialects.find("\n\n".join(["".join(lines), *parts, ""]).lower(), self.text)
 
-    @cached_property
-    def _ends(self) -> list[int]:
-        return self._dialects.ends(self.text)
+    @property
+    def candidates(self) -> list[Found]:
+        """The layouts whose marks stand in the header, the machine-readable parts or the text, the longest mark first."""
+        return self._found[0]
 
     def end(self, start: int = 0) -> int:
         """Return where the returned message begins in the notice's text, from *start* on, or its length."""
-        return next((end for end in self._ends if end >= start), len(self.mail.text))
+        return next((end for end in self._found[1] if end >= start), len(self.mail.text))
 
 
 @cache

@@ -105,7 +105,7 @@ def _outcomes(page: Page, found: Found) -> tuple[list[Outcome], str]:
 def _region(page: Page, found: Found) -> tuple[str, str, int]:
     """Return where a layout looks for recipients, the session transcript below it, and where the notice ends."""
     text, lower, entry = page.mail.text, page.text, found.entry
-    start = _after(lower, entry.begin, found.at if 0 <= found.at < len(lower) else 0)
+    start = _after(lower, entry.begin, max(found.at, 0))
     start = lower.rfind("\n", 0, start) + 1
     stop = end = page.end(start)
     for title in entry.stop:

@@ -70,10 +70,10 @@ def read(raw: bytes) -> EmailNode:
 
 
 def _words(value: str) -> str:
-    """Decode RFC 2047 words; a word that cannot be decoded stays as it is."""
+    """Unfold a value and decode its RFC 2047 words; a word that cannot be decoded stays as it is."""
     value = value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     if "=?" in value and value.isascii():
         with suppress(LookupError, UnicodeError, ValueError, email.errors.HeaderParseError):
             value = str(email.header.make_header(email.header.decode_header(value)))
             value = value.encode("utf-8", "replace").decode()  # utf-7 lets halves of surrogate pairs through
-    return value
+    return " ".join(value.split())

@@ -131,18 +131,15 @@ def _report(mail: Mail, notice: Notice, rules: Rulebook, lang: str) -> Report:
 def _original(returned: dict[str, list[str]]) -> Original:
     if not returned:
         return Original()
-
-    def first(name: str) -> str | None:
-        return returned[name][0] or None if name in returned else None
-
+    get = Mail(headers=returned).get
     return Original(
-        message_id=first("message-id"),
-        from_=fields.clean(first("from") or ""),
-        to=first("to"),
-        subject=first("subject"),
-        date=fields.date(first("date") or ""),
-        list_id=first("list-id"),
-        return_path=fields.clean(first("return-path") or ""),
+        message_id=get("message-id") or None,
+        from_=fields.clean(get("from")),
+        to=get("to") or None,
+        subject=get("subject") or None,
+        date=fields.date(get("date")),
+        list_id=get("list-id") or None,
+        return_path=fields.clean(get("return-path")),
     )
 
 

@@ -40,8 +40,6 @@ MAX_BOUNDARIES = 10_000
 """Lines that may be boundaries; a message is read up to the last of them."""
 MAX_WORDS = 5_000
 """RFC 2047 words that are decoded; parsers are quadratic in their number."""
-MAX_FIELD = 16 * 1024
-"""Characters of a header field that are kept."""
 MAX_RULE_LINES = 12
 """Lines that may stand between the end of a notice and the header of the returned message."""
 MAX_DEPTH = 32
@@ -78,8 +76,6 @@ _FIELD_NAME = re.compile(r"[A-Za-z][!-9;-~]{0,100}[ \t]{0,20}:(?!//)")
 _FIELD_END = re.compile(r"\n(?![ \t])")
 _CHARSET = re.compile(r"charset\s{0,9}=\s{0,9}[\"']?([^\s\"';]{1,40})", re.I)
 _REPORT_TYPE = re.compile(r"report-type\s{0,9}=\s{0,9}\"?([^\s\";]{1,80})", re.I)
-# What stands in ASCII that is no ASCII: ISO-2022 (ESC), UTF-7 (+), HZ (~), UTF-16 (NUL)
-_ESCAPES = (b"\x1b", b"+", b"~", b"\0")
 # ISO-2022 designations of JIS X 0208 and 0201 (RFC 1468)
 _ISO_2022_JP = re.compile(rb"\x1b(?:\$[@B]|\([BJ])")
 
@@ -194,7 +190,7 @@ def _split(head: str) -> dict[str, list[str]]:
         name, colon, value = line.partition(":")
         name = name.rstrip().lower()
         if colon and name and " " not in name:
-            fields.setdefault(name, []).append(" ".join(value[:MAX_FIELD].split()))
+            fields.setdefault(name, []).append(" ".join(value.split()))
     return fields
 
 
@@ -295,25 +291,14 @@ def _attached(node: _Node) -> bool:
 
 
 def _fields(headers: dict[str, list[str]]) -> dict[str, list[str]]:
-    """Return *headers* with their names in lower case and their values unfolded, white space counting as one space."""
-    fields: dict[str, list[str]] = {}
-    tidy = _is_tidy("~".join([value for values in headers.values() for value in values]))
-    for name, values in headers.items():
-        unfolded = values if tidy else [" ".join(value[:MAX_FIELD].split()) for value in values]
-        key = name.strip().lower()
-        fields[key] = fields[key] + unfolded if key in fields else unfolded
+    """Return *headers* with their names in lower case."""
+    fields = {name.strip().lower(): values for name, values in headers.items()}
+    if len(fields) < len(headers):  # "To" and "TO"
+        fields = {}
+        for name, values in headers.items():
+            key = name.strip().lower()
+            fields[key] = fields.get(key, []) + values
     return fields
-
-
-def _is_tidy(values: str) -> bool:
-    """Tell whether of several *values*, joined by ``~``, none needs unfolding or is too long: most headers are so."""
-    return (
-        values.isascii()
-        and values.isprintable()
-        and len(values) <= MAX_FIELD
-        and not any(untidy in values for untidy in ("  ", " ~", "~ "))
-        and values[:1] != " " != values[-1:]
-    )
 
 
 def _returned(node: _Node, defects: list[str]) -> dict[str, list[str]]:
@@ -325,8 +310,8 @@ def _returned(node: _Node, defects: list[str]) -> dict[str, list[str]]:
 def _text(node: _Node, defects: list[str]) -> str:
     """Return the text of a leaf, lines ending in LF."""
     content = node.content or b""
-    if content.isascii() and not any(escape in content for escape in _ESCAPES):
-        text = content.decode("ascii")  # whatever charset was declared
+    if content.isascii() and not (b"\x1b" in content or b"+" in content or b"~" in content or b"\0" in content):
+        text = content.decode("ascii")  # whatever charset was declared: none of ISO-2022, UTF-7, HZ and UTF-16 is so
     else:
         declared = _CHARSET.search(node.headers.get("Content-Type", [""])[0] or _content_type(node.headers))
         text = _decode(content, declared[1].lower() if declared else "", defects)

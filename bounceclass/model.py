@@ -14,6 +14,8 @@ import msgspec
 from msgspec import Struct, field
 
 SCHEMA = "bounceclass/1"
+MAX_VALUE = 16 * 1024
+"""Characters of a header field that are read."""
 
 
 class Kind(StrEnum):
@@ -140,7 +142,7 @@ class Mail(Struct, frozen=True, kw_only=True):
     """A message taken apart, knowing nothing of bounces."""
 
     headers: dict[str, list[str]]
-    """Field names in lower case; values unfolded, RFC 2047 words decoded."""
+    """Field names in lower case; values unfolded, RFC 2047 words decoded.  ``get`` gives them with white space put right."""
     content_type: str = "text/plain"
     report_type: str = ""
     """The report-type of a multipart/report (RFC 6522 3), in lower case."""
@@ -153,8 +155,9 @@ class Mail(Struct, frozen=True, kw_only=True):
     defects: tuple[str, ...] = ()
 
     def get(self, name: str) -> str:
-        """Return the first value of the field *name* (lower case), or an empty string."""
-        return self.headers[name][0] if name in self.headers else ""
+        """Return the first value of the field *name* (lower case), white space as one space, or an empty string."""
+        values = self.headers.get(name)
+        return " ".join(values[0][:MAX_VALUE].split()) if values else ""
 
 
 # --- what a report says -------------------------------------------------------
@@ -342,7 +345,7 @@ class Report(Struct, frozen=True, kw_only=True, dict=True):
         import mailparser
 
         parsed: list[dict[str, Any]] = mailparser.parse_from_string(
-            "".join(f"Received: {value}\n" for value in received) + "\n"
+            "".join(f"Received: {' '.join(value.split())}\n" for value in received) + "\n"
         ).received
         return tuple(msgspec.convert(hop, Hop, strict=False) for hop in parsed)
 

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 import bounceclass
-from bounceclass import fields, mime
+from bounceclass import fields, mime, model
 from bounceclass.app.pseudonyms import Pseudonyms, marks
-from bounceclass.model import Mail
+
 from bounceclass.reports import dialects, origin
 
 if TYPE_CHECKING:
@@ -197,7 +197,7 @@ class _Rewriter:
     def notice(self, text: str) -> str:
         """Return a notice, and of the message below it only the header."""
         plain = text.encode("utf-8", "replace").decode()  # of the same length
-        end = dialects.Page(Mail(headers={}, text=plain), dialects.load()).end()
+        end = dialects.Page(model.Mail(headers={}, text=plain), dialects.load()).end()
         if end == len(text):
             return self.words(text)
         line, newline, rest = text[end:].partition("\n")
@@ -250,7 +250,7 @@ class _Rewriter:
         """Return a value, RFC 2047 words decoded before and encoded after."""
         if machine or "=?" not in value:
             return self._value(name, value, returned=returned, machine=machine) if value else value
-        plain = _ENCODED_WORDS.sub(_decoded, " ".join(value.split())[: mime.MAX_FIELD])
+        plain = _ENCODED_WORDS.sub(_decoded, " ".join(value.split())[: model.MAX_VALUE])
         new = self._value(name, " ".join(plain.split()), returned=returned)
         return (
             new if new.isascii() else Header(new.encode("utf-8", "replace").decode(), "utf-8", maxlinelen=70).encode()

@@ -6,13 +6,11 @@ import re
 from typing import TYPE_CHECKING
 
 from bounceclass import fields, mime
-from bounceclass.model import Confidence, FeedbackReport, Kind, Notice
+from bounceclass.model import Confidence, FeedbackReport, Kind, Mail, Notice
 from bounceclass.reports import origin
 from bounceclass.words import Words
 
 if TYPE_CHECKING:
-    from bounceclass.fields import Fields
-    from bounceclass.model import Mail
     from bounceclass.reports.dialects import Page
 
 __all__ = ["read"]
@@ -76,26 +74,26 @@ def _hotmail_recipient(mail: Mail) -> tuple[str, ...]:
 
 def _report(text: str, mail: Mail) -> FeedbackReport:
     repeated = mime.parse_header(text)
-    plain: Fields = {name: values[0] for name, values in repeated.items()}
+    get = Mail(headers=repeated).get
 
     def many(name: str) -> tuple[str, ...]:
         return tuple(one for one in map(fields.clean, repeated.get(name, ())) if one)
 
-    incidents = plain.get("incidents", "")
+    incidents = get("incidents")
     return FeedbackReport(
-        type=plain.get("feedback-type", "").strip().lower() or None,
-        user_agent=plain.get("user-agent") or None,
-        version=plain.get("version") or None,
-        source_ip=plain.get("source-ip") or None,
-        original_mail_from=fields.clean(plain.get("original-mail-from", "")),
+        type=get("feedback-type").strip().lower() or None,
+        user_agent=get("user-agent") or None,
+        version=get("version") or None,
+        source_ip=get("source-ip") or None,
+        original_mail_from=fields.clean(get("original-mail-from")),
         original_rcpt_to=many("original-rcpt-to") or _redacted(mail),
-        arrival_date=fields.date(plain.get("arrival-date") or plain.get("received-date") or ""),
-        reporting_mta=fields.host(plain.get("reporting-mta", "")),
+        arrival_date=fields.date(get("arrival-date") or get("received-date") or ""),
+        reporting_mta=fields.host(get("reporting-mta")),
         reported_domain=many("reported-domain"),
         reported_uri=tuple(repeated.get("reported-uri", ())),
         incidents=int(incidents) if incidents.isdecimal() and len(incidents) < 10 else None,
-        auth_failure=plain.get("auth-failure", "").strip().lower() or None,
-        delivery_result=plain.get("delivery-result", "").strip().lower() or None,
+        auth_failure=get("auth-failure").strip().lower() or None,
+        delivery_result=get("delivery-result").strip().lower() or None,
     )
 
 

@@ -13,15 +13,15 @@ from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import ahocorasick_rs
 import msgspec
 import tomli  # compiled; a third of tomllib's time
 from msgspec import Struct
 
 from bounceclass.model import Reason, Scope, Severity, SuggestedAction
+from bounceclass.words import automaton
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from importlib.resources.abc import Traversable
     from pathlib import Path
 
@@ -198,10 +198,10 @@ def blanked(text: str) -> str:
 
 
 def _blank(word: str) -> str:
-    end = len(word)
-    while end and word[end - 1] in ".,;:!?…":
-        end -= 1
-    core, tail = word[:end], word[end:]
+    core = word.rstrip(".,;:!?…")
+    if not ("." in core or "@" in core or ":" in core):
+        return word
+    tail = word[len(core) :]
     addresses = ""
     while "@" in core and len(core) > 1:
         at = core.index("@")
@@ -228,38 +228,68 @@ def _blank_host(word: str) -> str:
 # --- the index ------------------------------------------------------------------
 
 
+class _Entry:
+    """A rule, where it stands, and what is known of its rank before any words are."""
+
+    def __init__(self, owned: OwnedRule) -> None:
+        rule = owned.rule
+        self.rule = rule
+        self.provider = owned.provider
+        self.precedence = owned.precedence
+        bound = bool(rule.status or rule.reply or rule.dialect)
+        self.rank = (not rule.generic, owned.provider is not None, bool(rule.command), bound)
+        self.pattern = _compiled(rule)
+        self._always = not (bound or rule.command or self.pattern)
+
+    def fits(self, said: Said, words: str) -> bool:
+        """Tell whether all but its phrases fits."""
+        if self._always:
+            return True
+        rule = self.rule
+        return not (
+            (rule.status and not _bound_to(rule.status, said.status))
+            or (rule.reply and said.code not in rule.reply)
+            or (rule.command and said.command not in rule.command)
+            or (rule.dialect and said.dialect not in rule.dialect)
+            or (self.pattern and not self.pattern.search(words))
+        )
+
+    def match(self, text: str, chars: int) -> Match:
+        """Return that the rule fits, by *text*, in which *chars* literal characters are."""
+        return Match(rule=self.rule, rank=(*self.rank, chars, self.precedence), text=text)
+
+
 class _Phrases:
     """Finds every phrase of many rules in one pass over a text."""
 
-    def __init__(self, rules: list[Rule]) -> None:
-        self._entries: list[tuple[Rule, tuple[str, ...]]] = []
+    def __init__(self, entries: list[_Entry]) -> None:
+        self._phrases: list[tuple[_Entry, tuple[str, ...], int]] = []
         anchors: list[str] = []
-        for rule in rules:
-            for phrase in rule.phrases:
+        for entry in entries:
+            for phrase in entry.rule.phrases:
                 pieces = tuple(piece for piece in normalised(phrase).split("*") if piece.strip())
                 if not pieces:
-                    raise BrokenRules(f"{rule.id}: the phrase {phrase!r} has no words")
-                self._entries.append((rule, pieces))
+                    raise BrokenRules(f"{entry.rule.id}: the phrase {phrase!r} has no words")
+                self._phrases.append((entry, pieces, sum(map(len, pieces))))
                 anchors.append(max(pieces, key=len))
-        self._automaton = ahocorasick_rs.AhoCorasick(
-            anchors, implementation=ahocorasick_rs.Implementation.ContiguousNFA
-        )
+        self._automaton = automaton(anchors)
 
-    def find(self, text: str) -> Iterator[tuple[Rule, int, int, int]]:
-        """Yield rule, start, end and the number of literal characters of what fits."""
+    def find(self, text: str) -> list[tuple[_Entry, int, int, int]]:
+        """Return rule, start, end and the number of literal characters of what fits."""
         done: set[int] = set()
+        found = []
         for index, start, end in self._automaton.find_matches_as_indexes(text, overlapping=True):
             if index in done:
                 continue
-            rule, pieces = self._entries[index]
+            entry, pieces, chars = self._phrases[index]
             if len(pieces) > 1:
                 done.add(index)
-                span = _gapped(text, pieces)
-                if span:
-                    yield rule, *span, sum(map(len, pieces))
+                if span := _gapped(text, pieces):
+                    found.append((entry, *span, chars))
             elif _whole(text, start, end):
                 done.add(index)
-                yield rule, start, end, end - start
+                found.append((entry, start, end, chars))
+        return found
 
 
 def _whole(text: str, start: int, end: int) -> bool:
@@ -326,22 +356,22 @@ class Rulebook:
         self.owner = {owned.rule.id: owned.provider for owned in rules}
         self.precedence = {owned.rule.id: owned.precedence for owned in rules}
         self._check()
-        self._general = _Phrases([owned.rule for owned in rules if owned.provider is None])
-        self._owned = _Phrases([owned.rule for owned in rules if owned.provider is not None])
-        self._bare: dict[str, list[Rule]] = {}
-        for owned in rules:
-            if not owned.rule.phrases:
-                self._bare.setdefault(owned.provider or "", []).append(owned.rule)
+        entries = [_Entry(owned) for owned in rules]
+        self._general = _Phrases([entry for entry in entries if entry.provider is None])
+        self._owned = _Phrases([entry for entry in entries if entry.provider is not None])
+        self._bare: dict[str, list[_Entry]] = {}
+        for entry in entries:
+            if not entry.rule.phrases:
+                self._bare.setdefault(entry.provider or "", []).append(entry)
         self._families: dict[str, list[StatusRow]] = {}
         for row in statuses.values():
             if row.range:
                 self._families.setdefault(row.code.split(".")[1], []).append(row)
-        self._patterns = {rule.id: _compiled(rule) for rule in self.rules if rule.pattern}
         self._hosts = {end: name for name, provider in providers.items() for end in provider.hosts}
         self._domains = {end: name for name, provider in providers.items() for end in provider.domains}
         self._mark_owner = [name for name, provider in providers.items() for _ in provider.marks]
         marks = [normalised(mark) for provider in providers.values() for mark in provider.marks]
-        self._marks = ahocorasick_rs.AhoCorasick(marks, implementation=ahocorasick_rs.Implementation.ContiguousNFA)
+        self._marks = automaton(marks)
 
     def _check(self) -> None:
         """Refuse what would make a verdict depend on luck."""
@@ -417,36 +447,19 @@ class Rulebook:
         particular order: a test holds every pair of them to the same reason.
         """
         best: dict[str, Match] = {}
-        for rule, start, end, chars in self._general.find(said.blanked):
-            self._consider(best, rule, said, chars, said.blanked[start:end], said.blanked, owned=False)
-        if said.providers:
-            for rule, start, end, chars in self._owned.find(said.raw):
-                if self.owner[rule.id] in said.providers:
-                    self._consider(best, rule, said, chars, said.raw[start:end], said.raw, owned=True)
+        for phrases, words in ((self._general, said.blanked), (self._owned, said.raw if said.providers else "")):
+            for entry, start, end, chars in phrases.find(words) if words else ():
+                if entry.provider is None or entry.provider in said.providers:
+                    known = best.get(entry.rule.id)
+                    if (known is None or chars > known.rank[4]) and entry.fits(said, words):
+                        best[entry.rule.id] = entry.match(words[start:end], chars)
         for name in ("", *said.providers):
-            for rule in self._bare.get(name, ()):
-                words = said.status if rule.status else said.code if rule.reply else said.dialect
-                self._consider(best, rule, said, 0, str(words), said.raw, owned=bool(name))
+            for entry in self._bare.get(name, ()):
+                if entry.fits(said, said.raw):
+                    rule = entry.rule
+                    text = said.status if rule.status else said.code if rule.reply else said.dialect
+                    best[rule.id] = entry.match(str(text), 0)
         return sorted(best.values(), key=lambda match: match.rank, reverse=True)
-
-    def _consider(
-        self, best: dict[str, Match], rule: Rule, said: Said, chars: int, text: str, whole: str, *, owned: bool
-    ) -> None:
-        if rule.status and not _bound_to(rule.status, said.status):
-            return
-        if rule.reply and said.code not in rule.reply:
-            return
-        if rule.command and said.command not in rule.command:
-            return
-        if rule.dialect and said.dialect not in rule.dialect:
-            return
-        if rule.pattern and not self._patterns[rule.id].search(whole):
-            return
-        known = best.get(rule.id)
-        if known is None or chars > known.rank[4]:
-            bound = bool(rule.status or rule.reply or rule.dialect)
-            rank = (not rule.generic, owned, bool(rule.command), bound, chars, self.precedence[rule.id])
-            best[rule.id] = Match(rule=rule, rank=rank, text=text)
 
     # -- what codes say
 
@@ -478,10 +491,9 @@ def _bound_to(wanted: tuple[str, ...], status: str | None) -> bool:
     return status is not None and (status in wanted or "X" + status[1:] in wanted)
 
 
-def _compiled(rule: Rule) -> re.Pattern[str]:
-    assert rule.pattern is not None
+def _compiled(rule: Rule) -> re.Pattern[str] | None:
     try:
-        return re.compile(rule.pattern, re.IGNORECASE)
+        return None if rule.pattern is None else re.compile(rule.pattern, re.IGNORECASE)
     except re.error as error:
         raise BrokenRules(f"{rule.id}: pattern: {error}") from None
 

@@ -19,7 +19,6 @@ from msgspec import Struct
 import bounceclass
 from bounceclass import fields, mime, model
 from bounceclass.app.pseudonyms import Pseudonyms, marks
-
 from bounceclass.reports import dialects, origin
 
 if TYPE_CHECKING:

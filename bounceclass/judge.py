@@ -86,8 +86,10 @@ class Reading(Struct):
     @property
     def disagrees(self) -> bool:
         """Reply, quoted status and Status field are not all of one class."""
-        codes = (str(self.reply.code or ""), self.reply.status, self.field)
-        return len({code[0] for code in codes if code}) > 1
+        classes = {code[0] for code in (self.reply.status, self.field) if code}
+        if self.reply.code:
+            classes.add(str(self.reply.code // 100))
+        return len(classes) > 1
 
 
 class Verdict(Struct, frozen=True):

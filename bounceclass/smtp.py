@@ -60,7 +60,6 @@ _CODE_BARE = re.compile(r"([45](?<![\w.,:/-].)\d\d)(?=-[A-Z<'\"]| [A-Z<'\"][^\n]
 # QUIRK: Sendmail 5 quotes the resolver's answer behind its own: "554 <a@b>... 550 Host unknown"
 _CODE_INNER = re.compile(r"^[ \t]{0,20}[45]\d\d [^\n]{1,330}?\.\.\. ([45]\d\d)(?= )", re.M)
 # The remote's lines in a session transcript: Sendmail, Courier, ezweb
-_TRANSCRIPT_HINTS = ("<<<", "Received >>>", "Remote server replied:")
 _TRANSCRIPT = re.compile(r"^[ \t]*(?:<<<|Received >>>|Remote server replied:)[ \t]*([245]\d\d)([ -])(.*)$", re.M)
 # Where a report says which command was refused; commands are in capitals, or ordinary words would be taken for them
 _COMMAND = re.compile(
@@ -150,9 +149,11 @@ def command_refused(text: str) -> str | None:
 
 def _host(text: str) -> str | None:
     lower = text.lower()
-    hints = {hint: start for hint, start, _ in reversed(_ALL_HOST_HINTS.find_matches_as_indexes(lower))}
-    starts = [start for hint, start in hints.items() if hint < len(_HOST_HINTS)]
-    found = _HOST.search(lower, max(min(starts) - len("remote "), 0)) if starts else None
+    hints = _ALL_HOST_HINTS.find_matches_as_indexes(lower)
+    if not hints:
+        return None
+    starts = [start for hint, start, _ in hints if hint < len(_HOST_HINTS)]
+    found = _HOST.search(lower, max(starts[0] - len("remote "), 0)) if starts else None
     before = _HOST_BEFORE.search(lower) if len(starts) < len(hints) else None
     if before and (found is None or before.start() < found.start()):
         found = before
@@ -164,13 +165,18 @@ def _host(text: str) -> str | None:
 
 def _codes(text: str) -> tuple[int | None, str | None, int]:
     """Return the reply code, the status and where the reply begins."""
-    found = list(itertools.islice(_CODE_AND_STATUS.finditer(text), MAX_REPLIES))
-    if found:
-        # on expiry the last failure may be quoted behind the MTA's own words
-        both = next((one for one in found if not statuses.is_expiry(_plain(one[2]))), found[0])
+    first = _CODE_AND_STATUS.search(text)
+    if first:
+        both = first if not statuses.is_expiry(_plain(first[2])) else _behind(first, text)
         return int(both[1]), _plain(both[2]), both.start()
     start = _code_alone(text)
     return None if start is None else int(text[start : start + 3]), statuses.find(text), start or 0
+
+
+def _behind(first: re.Match[str], text: str) -> re.Match[str]:
+    """Return the last failure: on expiry it may be quoted behind the MTA's own words."""
+    others = itertools.islice(_CODE_AND_STATUS.finditer(text, first.end()), MAX_REPLIES)
+    return next((one for one in others if not statuses.is_expiry(_plain(one[2]))), first)
 
 
 def _code_alone(text: str) -> int | None:
@@ -185,7 +191,8 @@ def _code_alone(text: str) -> int | None:
 
 
 def _plain(status: str) -> str:
-    return ".".join(str(int(number)) for number in status.split("."))
+    """Return *status* without leading zeros."""
+    return ".".join([str(int(number)) for number in status.split(".")]) if "0" in status else status
 
 
 def _transcript(text: str, host: str | None) -> Reply | None:
@@ -194,7 +201,7 @@ def _transcript(text: str, host: str | None) -> Reply | None:
     A ``503`` after another refusal is the remote's complaint that a command came out of
     order, and never the reason.
     """
-    if not any(hint in text for hint in _TRANSCRIPT_HINTS):
+    if not ("<<<" in text or "Received >>>" in text or "Remote server replied:" in text):
         return None
     refusals = [found for found in _TRANSCRIPT.finditer(text) if found[1][0] in "45"]
     if not refusals:

@@ -168,6 +168,11 @@ class Page:
         return self.mail.text.lower()
 
     @cached_property
+    def subject(self) -> str:
+        """The Subject in lower case, or an empty string."""
+        return self.mail.get("subject").lower()
+
+    @cached_property
     def _found(self) -> tuple[list[Found], list[int]]:
         lines = [
             f"\n{name}: {value[:MAX_VALUE]}"

@@ -27,6 +27,8 @@ _COMPLAINT_SENDER = Words(
     "staff@hotmail.com", "scomp@aol.net", "feedback@", "feedbackloop@", "abuse@", "complaints@", "jmrp"
 )
 _DMARC_SUBJECT = Words("dmarc (failure|forensic) report")
+# What a subject has at least of one of these
+_SUBJECT = Words("unsubscribe", "report", "complaint", "notification")
 
 
 def read(page: Page) -> Notice | None:
@@ -40,11 +42,14 @@ def read(page: Page) -> Notice | None:
     head = page.text[:4096]
     if "feedback-type:" in head and "user-agent:" in head:
         return Notice(kind=Kind.FEEDBACK, dialect="arf", feedback=_report(mail.text[:65536], mail))
-    return _before_arf(mail)
+    return _before_arf(page)
 
 
-def _before_arf(mail: Mail) -> Notice | None:
-    subject = mail.get("subject").lower()
+def _before_arf(page: Page) -> Notice | None:
+    mail = page.mail
+    subject = page.subject
+    if not _SUBJECT.stand_in(subject):
+        return None
     dmarc = _DMARC_SUBJECT.stand_in(subject)
     if (dmarc or _COMPLAINT_SUBJECT.stand_in(subject)) and _COMPLAINT_SENDER.stand_in(mail.get("from").lower()):
         source = re.search(r"from \[?([0-9a-f.:]{7,45})\]?", subject)

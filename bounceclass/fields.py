@@ -38,6 +38,8 @@ _FIELD = re.compile(r"([A-Za-z][A-Za-z0-9_.-]{0,60})[ \t]{0,9}:(?!//)[ \t]{0,9}(
 _XTEXT = re.compile(r"\+([0-9A-F]{2})")
 # EmbeddedUnicodeChar (RFC 6533 3)
 _UNICODE_CHAR = re.compile(r"\\x\{([0-9A-Fa-f]{1,6})\}")
+# What ``clean`` leaves as it is: nearly every address of a report
+_PLAIN_ADDRESS = re.compile(r"[\w.+=&*!#$%/?^{}|~-]+@[a-z0-9.-]*[a-z0-9-]")
 _COMMENT = re.compile(r"\([^()]{0,500}\)")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 # The name of a host, before its IP address in brackets or a comment
@@ -152,6 +154,8 @@ def _from_xtext(text: str) -> str:
 
 def clean(text: str) -> str | None:
     """Return an address without brackets, quotes, comments and control characters, or None."""
+    if _PLAIN_ADDRESS.fullmatch(text):
+        return text[:320]
     if not text.isprintable():
         text = _CONTROL.sub("", text)
     text = text.strip()

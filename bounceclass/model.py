@@ -156,8 +156,12 @@ class Mail(Struct, frozen=True, kw_only=True):
 
     def get(self, name: str) -> str:
         """Return the first value of the field *name* (lower case), white space as one space, or an empty string."""
-        values = self.headers.get(name)
-        return " ".join(values[0][:MAX_VALUE].split()) if values else ""
+        if name not in self.headers:
+            return ""
+        value = self.headers[name][0]
+        if value.isprintable() and "  " not in value and len(value) <= MAX_VALUE:
+            return value.strip()  # as nearly all are
+        return " ".join(value[:MAX_VALUE].split())
 
 
 # --- what a report says -------------------------------------------------------

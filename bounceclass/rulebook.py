@@ -276,33 +276,28 @@ class _Phrases:
 
     def find(self, text: str) -> list[tuple[_Entry, int, int, int]]:
         """Return rule, start, end and the number of literal characters of what fits."""
-        done: set[int] = set()
         found = []
+        tried: set[int] = set()
         for index, start, end in self._automaton.find_matches_as_indexes(text, overlapping=True):
-            if index in done:
-                continue
             entry, pieces, chars = self._phrases[index]
             if len(pieces) > 1:
-                done.add(index)
-                if span := _gapped(text, pieces):
+                if index not in tried and (span := _gapped(text, pieces)):
                     found.append((entry, *span, chars))
+                tried.add(index)
             elif _whole(text, start, end):
-                done.add(index)
                 found.append((entry, start, end, chars))
         return found
 
 
 def _whole(text: str, start: int, end: int) -> bool:
     """A phrase begins at the beginning of a word, and its number ends where it ends."""
-    if (
-        start
-        and text[start].isalnum()
-        and text[start].isascii()
-        and text[start - 1].isalnum()
-        and text[start - 1].isascii()
-    ):
+    if start and _is_letter(text[start - 1]) and _is_letter(text[start]):
         return False
-    return not (end < len(text) and text[end - 1].isdigit() and text[end].isdigit())
+    return not (end < len(text) and text[end].isdigit() and text[end - 1].isdigit())
+
+
+def _is_letter(character: str) -> bool:
+    return character.isalnum() and character.isascii()
 
 
 def _gapped(text: str, pieces: tuple[str, ...]) -> tuple[int, int] | None:

@@ -54,7 +54,7 @@ _CHALLENGE_SUBJECT = Words("verif", "confirm", "challenge", "waiting for", "requ
 def read_challenge(page: Page) -> Notice | None:
     """Return a challenge: an automatic message that asks its reader to prove to be a person."""
     mail = page.mail
-    subject = mail.get("subject").lower()
+    subject = page.subject
     if not _CHALLENGE_SUBJECT.stand_in(subject) or "list-id" in mail.headers:
         return None
     if not (_is_automatic(mail) or mail.get("return-path") == "<>"):
@@ -71,7 +71,7 @@ def read(page: Page) -> Notice | None:
     beside a null sender or ``Auto-Submitted: auto-generated`` does.
     """
     mail = page.mail
-    subject = mail.get("subject").lower()
+    subject = page.subject
     if origin.sent_by_daemon(mail):
         if mail.get("auto-submitted").lower().startswith("auto-replied") and _SUBJECT.begin(
             _BEFORE_SUBJECT.sub("", subject, 1)

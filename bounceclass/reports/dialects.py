@@ -33,12 +33,8 @@ MAX_VALUE = 300
 """Characters of each header field."""
 MAX_VALUES = 3
 """Fields of one name."""
-TRACE_FIELDS = frozenset((
-    "received", "received-spf", "x-received", "return-path", "delivered-to", "x-original-to", "authentication-results",
-    "arc-authentication-results", "arc-message-signature", "arc-seal", "dkim-signature", "domainkey-signature",
-    "x-google-dkim-signature", "x-gm-message-state", "x-google-smtp-source",
-))  # fmt: skip
-"""Fields that tell which way a notice came, and not who wrote it: marks are not looked for in them."""
+# A mark or a need that stands in the header begins with the name of its field
+_FIELD = re.compile(r"\s*([a-z0-9-]+):")
 
 
 class Layout(Row, frozen=True, kw_only=True):
@@ -121,6 +117,10 @@ class Dialects:
                     marks.append(mark.lower())
                     self._entries.append(entry)
         self._marks = marks
+        named = filter(None, map(_FIELD.match, [*marks, *(need for entry in self._entries for need in entry.needs)]))
+        # Content-Type, for Exim and others are known by their boundaries
+        self.fields = frozenset(("content-type", *(found[1] for found in named)))
+        """The fields of a header that marks stand in."""
         self._automaton = automaton([*marks, *(end.lower() for dialect_ in dialects for end in dialect_.end)])
 
     def compile(self) -> None:
@@ -160,24 +160,19 @@ class Page:
 
     def __init__(self, mail: Mail, dialects: Dialects) -> None:
         self.mail = mail
+        self.text = mail.text.lower()
+        """The notice's text in lower case."""
+        self.subject = mail.get("subject").lower()
+        """The Subject in lower case, or an empty string."""
         self._dialects = dialects
 
     @cached_property
-    def text(self) -> str:
-        """The notice's text in lower case."""
-        return self.mail.text.lower()
-
-    @cached_property
-    def subject(self) -> str:
-        """The Subject in lower case, or an empty string."""
-        return self.mail.get("subject").lower()
-
-    @cached_property
     def _found(self) -> tuple[list[Found], list[int]]:
+        header = self.mail.headers
         lines = [
             f"\n{name}: {value[:MAX_VALUE]}"
-            for name, values in self.mail.headers.items()
-            if name not in TRACE_FIELDS
+            for name, values in header.items()
+            if name in self._dialects.fields
             for value in values[:MAX_VALUES]
         ]
         parts = [text[:MAX_PART] for _, text in self.mail.machine]

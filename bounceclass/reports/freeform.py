@@ -75,7 +75,7 @@ def read(page: Page) -> Notice | None:
         return None
     end = min(page.end(), MAX_NOTICE)
     region = mail.text[:end]
-    delayed = _DELAYED.stand_in(region.lower()) or _DELAYED.stand_in(mail.get("subject").lower())
+    delayed = _DELAYED.stand_in(region.lower()) or _DELAYED.stand_in(page.subject)
     if not (delayed or _says_failed(mail, region)) or not _bears_out(mail, region, returned=end < len(mail.text)):
         return None
     found = _addresses(mail, region)

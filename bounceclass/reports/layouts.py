@@ -119,7 +119,7 @@ def _region(page: Page, found: Found) -> tuple[str, str, int]:
 
 
 def _says_any(words: tuple[str, ...], page: Page, end: int) -> bool:
-    subject = page.mail.get("subject").lower()
+    subject = page.subject
     return any(page.text.find(word, 0, end) >= 0 or word in subject for word in words)
 
 

@@ -3,7 +3,7 @@
 ``classify`` reads a message; ``explain`` reads a code or a reply.
 """
 
-from bounceclass.classify import classify
+from bounceclass.classify import classify, classify_many
 from bounceclass.explain import explain
 from bounceclass.model import (
     Action,
@@ -45,6 +45,7 @@ __all__ = [
     "SuggestedAction",
     "__version__",
     "classify",
+    "classify_many",
     "explain",
     "load_rules",
 ]

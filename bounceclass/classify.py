@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import msgspec
 
-from bounceclass import advice, fields, judge, mime, recipients, reports
+from bounceclass import advice, fields, judge, mime, parallel, recipients, reports
 from bounceclass.model import Action, Confidence, Delivery, Mail, Notice, Original, Outcome, Report
 from bounceclass.rules import Rules, load_rules
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
     from email.message import Message
 
     from bounceclass.rulebook import Rulebook
 
-__all__ = ["classify"]
+__all__ = ["classify", "classify_many"]
 
 
 @runtime_checkable
@@ -53,6 +55,68 @@ def classify(
     rules = rules or load_rules()
     notice = reports.read(mail, rules.dialects, max_recipients=max_recipients)
     return _report(mail, notice, rules.book, lang)
+
+
+def classify_many(
+    messages: Iterable[bytes | str | os.PathLike[str] | IO[bytes] | Message | _MailParser],
+    *,
+    jobs: int | None = None,
+    lang: str = "en",
+    rules: Rules | None = None,
+    max_bytes: int = mime.MAX_BYTES,
+    max_recipients: int = reports.MAX_RECIPIENTS,
+) -> Iterator[Report]:
+    """Yield what ``classify`` returns for each of *messages*, in their order.
+
+    *jobs* processes judge them, as many as there are processors unless it is given; a few
+    hundred messages are read ahead, and no more are held.  The first hundred or so are judged
+    by this process alone where there are no more of them, and all where *jobs* is 1.  Where
+    processes are spawned (macOS, Windows) a script must call this under
+    ``if __name__ == "__main__":``.
+
+    A message that cannot be judged, for it kills two processes or meets a bug, is a report of
+    kind ``none`` with a defect that begins with ``not judged``; it costs no other its verdict.
+
+    Raises ValueError for a language that there is no advice in and for less than one job; in
+    the place of a message TypeError for what is none, and OSError for a path that cannot be read.
+    """
+    advice.phrasebook(lang)
+    if jobs is not None and jobs < 1:
+        raise ValueError(f"jobs must be 1 or more, not {jobs}")
+    work = partial(_packed, lang=lang, rules=rules or load_rules(), max_bytes=max_bytes, max_recipients=max_recipients)
+    found = parallel.ordered(
+        work,
+        (_raw(message, max_bytes) for message in messages),
+        jobs=jobs or parallel.cores(),
+        weigh=len,
+        given_up=lambda _: _pack(_not_judged("two processes died of it")),
+    )
+    return map(_unpacked, found)
+
+
+def _packed(raw: bytes, **settings: Any) -> bytes:
+    """Return the verdicts on *raw* as they travel between processes."""
+    try:
+        return _pack(classify(raw, **settings))
+    except Exception as error:  # noqa: BLE001 - a bug must not cost the messages after it
+        return _pack(_not_judged(f"{type(error).__name__}: {error}"))
+
+
+def _not_judged(why: str) -> Report:
+    return Report(defects=(f"not judged: {why}",))
+
+
+def _pack(report: Report) -> bytes:
+    return msgspec.msgpack.encode((report, report.__dict__.get("_received", ())))
+
+
+def _unpacked(packed: bytes) -> Report:
+    report, received = _UNPACK.decode(packed)
+    report.__dict__["_received"] = received
+    return report
+
+
+_UNPACK = msgspec.msgpack.Decoder(tuple[Report, tuple[str, ...]])
 
 
 def _raw(message: object, max_bytes: int) -> bytes:

@@ -12,6 +12,7 @@ from bounceclass.rulebook import BrokenRules
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Callable
 
     from bounceclass.reports.dialects import Dialects
     from bounceclass.rulebook import Rulebook
@@ -24,6 +25,12 @@ class Rules(NamedTuple):
 
     book: Rulebook
     dialects: Dialects
+    folders: tuple[Path, ...] = ()
+    """The user's own, as they were given to ``load_rules``."""
+
+    def __reduce__(self) -> tuple[Callable[..., Rules], tuple[Path, ...]]:
+        """Another process reads the folders itself."""
+        return load_rules, self.folders
 
 
 def load_rules(*folders: str | os.PathLike[str]) -> Rules:
@@ -42,4 +49,4 @@ def _load(folders: tuple[Path, ...]) -> Rules:
     for folder in folders:
         if not any((folder / name).exists() for name in ("general.toml", "providers", "dialects")):
             raise BrokenRules(f"{folder}: holds none of general.toml, providers/ and dialects/")
-    return Rules(rulebook.load(*folders), dialects.load(*folders))
+    return Rules(rulebook.load(*folders), dialects.load(*folders), folders)

@@ -17,7 +17,7 @@ PACKAGE = Path(bounceclass.__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 LAYERS = [
-    {"model", "status", "fields", "words"},
+    {"model", "status", "fields", "words", "parallel"},
     {"smtp", "recipients", "_stdlib_mime", "mime", "rulebook"},
     {"advice", "wire"},
     {"judge"},

@@ -729,6 +729,12 @@ def test_the_longest_mark_wins(monkeypatch: pytest.MonkeyPatch) -> None:
     assert layouts.author(page(message))[0] == "needy"
 
 
+def test_a_mark_that_stands_too_far_below_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    use(monkeypatch, PLAIN)
+    near, far = (mail("x" * (dialects.MAX_PAGE - gap) + f"\n{MARK}\n<a@example.com>: no\n") for gap in (9, 0))
+    assert [len(page(one).candidates) for one in (near, far)] == [1, 0]
+
+
 def test_the_returned_message_behind_a_notice(monkeypatch: pytest.MonkeyPatch) -> None:
     use(monkeypatch, PLAIN)
     notice = layouts.read(page(mail(f"{MARK}\n<a@example.com>: no\n--- Below\nTo: a@example.com\n")))

@@ -195,3 +195,41 @@ def test_memory_does_not_grow_with_an_mbox(tmp_path: Path) -> None:
     tracemalloc.stop()
     assert last == Item(f"{box}:502", TWO, len(FROM + TWO))
     assert peak < 1_000_000
+
+
+class Trickle(io.BytesIO):
+    """A pipe that gives a few bytes at a time."""
+
+    def __init__(self, content: bytes, portion: int) -> None:
+        super().__init__(content)
+        self._portion = portion
+
+    def read1(self, size: int | None = -1, /) -> bytes:
+        return self.read(self._portion if size is None or size < 0 else min(size, self._portion))
+
+
+@pytest.mark.parametrize("portion", [1, 2, 3, 7, 40, sources.CHUNK])
+def test_an_mbox_is_the_same_however_its_bytes_arrive(portion: int) -> None:
+    box = (
+        b"From a@b Mon Nov 23 10:00:00 2026\nSubject: 1\n\n>From the start\n>>From x\nFrom here on\n\n"
+        b"From c@d Mon Nov 23 10:01:00 2026\r\nSubject: 2\r\n\r\nx\r\n\r\nFrom nobody\r\n\r\n"
+        b"From e@f Mon Nov 23 10:02:00 2026\n\nFrom g@h Mon Nov 23 10:03:00 2026\nSubject: 4\n\n" + b"y" * 5000
+    )
+    file = Trickle(box, portion)
+    found = list(sources.mbox(file, file.readline(), "box", 3000))
+    assert [(item.name, item.content) for item in found] == [
+        ("box:1", b"Subject: 1\n\nFrom the start\n>From x\nFrom here on\n"),
+        ("box:2", b"Subject: 2\r\n\r\nx\r\n\r\nFrom nobody\r\n"),
+        ("box:3", b"\n"),
+        ("box:4", b"Subject: 4\n\n" + b"y" * 2989),
+    ]
+    assert sum(item.size for item in found) == len(box)
+
+
+def test_a_line_without_an_end_is_not_held() -> None:
+    file = io.BytesIO(
+        b"From a@b Mon Nov 23 10:00:00 2026\n" + b"z" * 10 * sources.CHUNK + b"\n\nFrom b 1:00\nSubject: 2\n"
+    )
+    first, second = sources.mbox(file, file.readline(), "box", 100)
+    assert (first.content, second.content) == (b"z" * 101, b"Subject: 2\n")
+    assert first.size + second.size == len(file.getvalue())

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import closing
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ import click
 import msgspec
 
 import bounceclass
-from bounceclass import advice, wire
+from bounceclass import advice, parallel, wire
 from bounceclass.app import outputs, show, sources
 from bounceclass.app.fixture import anonymise, fixture
 from bounceclass.app.governing import config, incidents, policy, runs
@@ -24,10 +25,9 @@ from bounceclass.app.run import pipe, process
 from bounceclass.app.suppress import suppress
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
     from pathlib import Path
 
-    from bounceclass.app.outputs import Output
     from bounceclass.model import Report
 
 __all__ = ["cli"]
@@ -81,6 +81,7 @@ def cli() -> None:
       bounceclass classify --format jsonl bounces.mbox > verdicts.jsonl
       bounceclass classify --format csv --output verdicts.csv inbox/ archive.mbox
       cat bounce.eml | bounceclass classify -
+      zcat bounces.mbox.gz | bounceclass classify --jobs 4 --format jsonl -
 
     Exit code: 0 done, 1 some input could not be read, 2 usage.
     """
@@ -92,6 +93,13 @@ def cli() -> None:
 @click.option(
     "--unmatched", is_flag=True, help="List only the diagnostics that no rule matched, by shape, most frequent first."
 )
+@click.option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Judge in N processes. As many as there are processors, unless it is given; one for standard input, so that "
+    "each verdict is written as soon as its message has come.",
+)
 @own_rules
 @language
 @click.pass_context
@@ -102,6 +110,7 @@ def classify(
     output: str | None,
     why: bool,
     unmatched: bool,
+    jobs: int | None,
     folders: tuple[Path, ...],
     lang: str,
 ) -> None:
@@ -120,43 +129,48 @@ def classify(
     if unmatched and (why or form != "table"):
         raise click.UsageError("--unmatched is a list of its own, without --why or --format.")
     known = bounceclass.load_rules(*folders)
+    advice.phrasebook(lang)  # now, so that what is wrong with the installation is said once
     with outputs.opened(output) as out:
         terminal = output is None and sys.stdout.isatty()
         writer = outputs.writer(form, out, terminal=terminal, lang=lang, why=why, only_unmatched=unmatched)
         items = sources.read(paths, sys.stdin.buffer if sys.stdin else None)
         if sys.stderr.isatty() and (unmatched or not terminal):
             items = outputs.with_progress(items, sources.size(paths))
-        failed = _judge(items, writer, partial(bounceclass.classify, lang=lang, rules=known))
+        work = partial(_judge, form=form, classify=partial(bounceclass.classify, lang=lang, rules=known))
+        jobs = jobs or (1 if sources.STDIN in paths else parallel.cores())
+        failed = False
+        with closing(parallel.ordered(work, items, jobs=jobs, weigh=_weight, given_up=_given_up)) as judged:
+            for name, piece, problem in judged:
+                if problem:
+                    failed = True
+                    click.echo(wire.printable(f"{name}: {problem}"), err=True)
+                else:
+                    writer.add(name, piece)
         writer.close()
     ctx.exit(1 if failed else 0)
 
 
-def _judge(items: Iterable[sources.Item], output: Output, classify: Callable[[bytes], Report]) -> int:
-    """Hand the verdicts on every item to *output*; return how many failed, each named on standard error."""
-    failed = 0
-    for name, content, _ in items:
-        if isinstance(content, OSError):
-            problem = content.strerror or str(content)
-        else:
-            problem = _judge_one(name, content, output, classify)
-        if problem:
-            failed += 1
-            click.echo(wire.printable(f"{name}: {problem}"), err=True)
-    return failed
-
-
-def _judge_one(name: str, content: bytes, output: Output, classify: Callable[[bytes], Report]) -> str:
-    """Hand the verdicts on one message to *output*; return what went wrong, or an empty string.
+def _judge(item: sources.Item, *, form: str, classify: Callable[[bytes], Report]) -> tuple[str, bytes, str]:
+    """Return the name of *item*, what there is to write of it, and what went wrong, or an empty string.
 
     Nothing a message says should come to that; a bug must not cost the messages after it.
     """
+    name, content, _ = item
+    if isinstance(content, OSError):
+        return name, b"", content.strerror or str(content)
     try:
-        output.add(name, classify(content))
-    except (OSError, bounceclass.BrokenRules):
-        raise  # the output cannot be written, or the installation is broken
+        return name, outputs.piece(form)(classify(content), name), ""
     except Exception as error:  # noqa: BLE001 - see above
-        return f"not judged, by a bug of bounceclass that is worth a report: {type(error).__name__}: {error}"
-    return ""
+        problem = f"not judged, by a bug of bounceclass that is worth a report: {type(error).__name__}: {error}"
+        return name, b"", problem
+
+
+def _weight(item: sources.Item) -> int:
+    return 0 if isinstance(item.content, OSError) else len(item.content)
+
+
+def _given_up(item: sources.Item) -> tuple[str, bytes, str]:
+    return item.name, b"", "not judged, for two processes died of it; is there memory enough?"
 
 
 @cli.command(

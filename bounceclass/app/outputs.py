@@ -17,28 +17,38 @@ import msgspec
 
 from bounceclass import wire
 from bounceclass.app import show, unmatched
+from bounceclass.model import Report
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from typing import IO
 
     from bounceclass.app.sources import Item
-    from bounceclass.model import Report
 
-__all__ = ["FORMATS", "Output", "opened", "with_progress", "writer"]
+__all__ = ["FORMATS", "Output", "opened", "piece", "with_progress", "writer"]
 
 PATIENCE = 1.0
 """Seconds that a run may take before it shows a progress bar."""
 
 
 class Output(Protocol):
-    """Takes verdicts one message at a time."""
+    """Takes what there is to say of one message at a time."""
 
-    def add(self, source: str, report: Report) -> None:
-        """Write the verdicts on the message named *source*; nothing of them, where it raises before it writes."""
+    def add(self, source: str, piece: bytes) -> None:
+        """Write *piece*, which ``piece`` made of the verdicts on the message named *source*."""
 
     def close(self) -> None:
         """Write what stands at the end."""
+
+
+class Table(Protocol):
+    """Takes the verdicts on one message at a time."""
+
+    def add(self, source: str, report: Report) -> None:
+        """Take the verdicts on the message named *source*."""
+
+    def close(self) -> None:
+        """Write what is still to be shown."""
 
 
 class _Format(NamedTuple):
@@ -59,13 +69,33 @@ class _Pieces:
         self._between = b""
         out.write(form.head)
 
-    def add(self, source: str, report: Report) -> None:
-        if piece := self._form.piece(report, source):
+    def add(self, source: str, piece: bytes) -> None:
+        del source
+        if piece:
             self._out.write(self._between + piece)
             self._between = self._form.between
 
     def close(self) -> None:
         self._out.write(self._form.tail)
+
+
+class _Rows:
+    """Hands verdicts on to a table, which has them all before it."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+        self.close = table.close
+
+    def add(self, source: str, piece: bytes) -> None:
+        self._table.add(source, _REPORT.decode(piece))
+
+
+_REPORT = msgspec.msgpack.Decoder(Report)
+
+
+def _whole(report: Report, source: str) -> bytes:
+    del source
+    return msgspec.msgpack.encode(report)
 
 
 def _json_line(report: Report, source: str) -> bytes:
@@ -97,15 +127,20 @@ FORMATS = ("table", *_FORMATS)
 """The names of the formats, the default first."""
 
 
+def piece(form: str) -> Callable[[Report, str], bytes]:
+    """Return what turns the verdicts on a message, and its name, into a piece of the format *form*, in any process."""
+    return _FORMATS[form].piece if form in _FORMATS else _whole
+
+
 def writer(
     form: str, out: IO[bytes], *, terminal: bool, lang: str, why: bool = False, only_unmatched: bool = False
 ) -> Output:
     """Return what writes verdicts, or only what no rule matched, to *out* in the format *form*."""
     if only_unmatched:
-        return unmatched.UnmatchedTable(out, terminal=terminal)
+        return _Rows(unmatched.UnmatchedTable(out, terminal=terminal))
     if form in _FORMATS:
         return _Pieces(_FORMATS[form], out)
-    return show.VerdictTable(out, terminal=terminal, lang=lang, why=why)
+    return _Rows(show.VerdictTable(out, terminal=terminal, lang=lang, why=why))
 
 
 @contextmanager

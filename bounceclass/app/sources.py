@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from bounceclass import mime
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from typing import IO
 
 __all__ = ["CHUNK", "MAILDIR", "STDIN", "Item", "files", "mbox", "message", "messages", "read", "size"]
@@ -28,12 +28,12 @@ STDIN = "-"
 CHUNK = 64 * 1024
 """Bytes that are read at once; no line is held that is longer."""
 
-# The separator of an mbox (RFC 4155): a sender, or what stands for one, and the time
-_SEPARATOR = re.compile(rb"From [^\r\n]*\d:\d\d")
+# The separator of an mbox (RFC 4155) behind an empty line: a sender, or what stands for one, and the time
+_SEPARATOR = re.compile(rb"\nFrom (?:(?<=\n\nFrom )|(?<=\n\r\nFrom ))[^\r\n]*\d:\d\d[^\n]*\n?")
 # How a message begins, and an mbox
 _MAIL = re.compile(rb"(?:\xef\xbb\xbf)?\s{0,999}(?:>?From |[!-9;-~]{1,200}[ \t]{0,20}:)")
-# A line that mboxo or mboxrd quoted
-_QUOTED = re.compile(rb">+From ")
+# What mboxo or mboxrd put before a line
+_QUOTED = re.compile(rb"\n>(?=>*From )")
 MAILDIR = ("cur", "new", "tmp")
 """The directories that make a Maildir; a message in the last is still being written."""
 
@@ -178,21 +178,45 @@ def mbox(file: IO[bytes], first: bytes, name: str, max_bytes: int) -> Iterator[I
     rest is passed over.  An mbox of one message keeps the name of its file.  The sizes
     of the items add up to what was read.
     """
+    read: Callable[[int], bytes] = getattr(file, "read1", file.read)  # no more than there is: a pipe must not wait
     number, length, message = 1, len(first), bytearray()
-    begins = first.endswith(b"\n")  # the next line begins a line of the file
-    empty = False  # and an empty line stands before it
-    while line := file.readline(CHUNK):
-        if begins and empty and _SEPARATOR.match(line):
-            yield Item(f"{name}:{number}", _without_last_line(message), length)
-            number, length, message = number + 1, 0, bytearray()
-        elif len(message) <= max_bytes:
-            quoted = begins and _QUOTED.match(line)
-            message += line[1:] if quoted else line
-            del message[max_bytes + 1 :]
-        length += len(line)
-        empty = begins and line in (b"\n", b"\r\n")
-        begins = line.endswith(b"\n")
+    begins, rest = first.endswith(b"\n"), b""
+    while True:
+        block = read(CHUNK)
+        data = rest + block
+        whole = _whole_lines(data) if block else len(data)
+        # the newline before what begins a line, or else it could not be told that it does
+        text, at = b"\n" * begins + data[:whole], int(begins)
+        for found in _SEPARATOR.finditer(text):
+            line = found.start() + 1
+            _grow(message, text, at, line, max_bytes)
+            yield Item(f"{name}:{number}", _without_last_line(message), length + line - at)
+            number, length, message, at = number + 1, found.end() - line, bytearray(), found.end()
+        _grow(message, text, at, len(text), max_bytes)
+        length += len(text) - at
+        begins, rest = text.endswith(b"\n"), data[whole:]
+        if not block:
+            break
     yield Item(f"{name}:{number}" if number > 1 else name, _without_last_line(message), length)
+
+
+def _whole_lines(data: bytes) -> int:
+    """Return how much of *data* are whole lines, but for an empty one at the end: a separator may come after it."""
+    end = data.rfind(b"\n") + 1
+    for empty in (b"\r\n", b"\n"):
+        if data.endswith(b"\n" + empty, 0, end) or data[:end] == empty:
+            end -= len(empty)
+            break
+    return end if end or len(data) < 2 * CHUNK else len(data)  # a line without an end must not be held
+
+
+def _grow(message: bytearray, text: bytes, start: int, end: int, max_bytes: int) -> None:
+    """Add lines to *message*, without their quoting, until it is one byte longer than the cap."""
+    if len(message) <= max_bytes:
+        piece = text[start:end]
+        if b">From " in piece:
+            piece = _QUOTED.sub(b"\n", text[max(start - 1, 0) : end])[min(start, 1) :]
+        message += piece[: max_bytes + 1 - len(message)]
 
 
 def _without_last_line(message: bytearray) -> bytes:

@@ -1,1 +1,1 @@
-"""Measurements that a test run does not make: ``python -m benchmarks.<name>``."""
+"""Measurements that a test run does not make: ``python -m benchmarks --help``, from a checkout."""

@@ -1,4 +1,4 @@
-"""What recording costs: ``python -m benchmarks.process [MESSAGES]``, from a checkout.
+"""What recording costs.
 
 Classifies a Maildir of messages made of ``fixtures/``, then works through the same Maildir
 with ``process`` into a new SQLite ledger, in one process; then asks ``mailable`` for a
@@ -8,7 +8,6 @@ million addresses, a tenth of them suppressed.
 from __future__ import annotations
 
 import re
-import sys
 import tempfile
 import time
 from functools import partial
@@ -52,8 +51,8 @@ def process_all(maildir: Path, ledger: Ledger) -> float:
     return time.perf_counter() - start
 
 
-def main() -> None:
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else MESSAGES
+def main(count: int = MESSAGES) -> None:
+    """Print what it costs to record *count* messages, and to ask for a million addresses."""
     bounceclass.load_rules()
     with tempfile.TemporaryDirectory() as folder, Ledger.open(Path(folder) / "ledger.db") as ledger:
         maildir = Path(folder) / "Maildir"
@@ -70,7 +69,3 @@ def main() -> None:
         print(
             f"mailable  {time.perf_counter() - start:7.2f} s for {ADDRESSES} addresses, {SUPPRESSED} of them suppressed"
         )
-
-
-if __name__ == "__main__":
-    main()

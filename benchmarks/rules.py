@@ -1,4 +1,4 @@
-"""What the number of rules costs: ``python -m benchmarks.rules``, from a checkout.
+"""What the number of rules costs.
 
 Judges every refusal of ``fixtures/`` with every other rule, with all of them and with
 twice as many, in turns, so that a busy machine slows all alike; then loads the rules
@@ -143,12 +143,9 @@ def loading(rows: Rows) -> None:
 
 
 def main() -> None:
+    """Print what judging and loading cost."""
     start = time.perf_counter()
     rows = rows_of(rulebook.load())
     print(f"first load of this process: {(time.perf_counter() - start) * 1e3:.1f} ms")
     judging(rows)
     loading(rows)
-
-
-if __name__ == "__main__":
-    main()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import sys
+from pathlib import Path
 
 import pytest
 
-if TYPE_CHECKING:
-    from pathlib import Path
+# for ``benchmarks``; at the end, so that the package is the one that is installed
+sys.path.append(str(Path(__file__).parent.parent))
 
 
 @pytest.fixture

@@ -62,7 +62,7 @@ def test_reasons_page() -> None:
     list(
         zip(
             re.findall(r"```python\n(.*?)```", README, re.DOTALL),
-            ("user_unknown", "user_unknown", "fred@example.com\nann@example.com\n"),
+            ("user_unknown", "bounce postfix", "user_unknown", "fred@example.com\nann@example.com\n"),
             strict=True,
         )
     ),

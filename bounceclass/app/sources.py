@@ -31,7 +31,7 @@ CHUNK = 64 * 1024
 # The separator of an mbox (RFC 4155) behind an empty line: a sender, or what stands for one, and the time
 _SEPARATOR = re.compile(rb"\nFrom (?:(?<=\n\nFrom )|(?<=\n\r\nFrom ))[^\r\n]*\d:\d\d[^\n]*\n?")
 # How a message begins, and an mbox
-_MAIL = re.compile(rb"(?:\xef\xbb\xbf)?\s{0,999}(?:>?From |[!-9;-~]{1,200}[ \t]{0,20}:)")
+_MAIL = re.compile(rb"(?:\xef\xbb\xbf)?\s{0,999}(?:>?From |[A-Za-z][!-9;-~]{0,199}[ \t]{0,20}:)")
 # What mboxo or mboxrd put before a line
 _QUOTED = re.compile(rb"\n>(?=>*From )")
 MAILDIR = ("cur", "new", "tmp")

@@ -8,6 +8,7 @@ the caller allows; a transaction must therefore do no harm when it is run twice.
 from __future__ import annotations
 
 import itertools
+import logging
 import os
 import sqlite3
 import time
@@ -86,6 +87,8 @@ class Database:
         else:
             self.insert = postgresql.insert
             options = {"connect_timeout": CONNECT, "tcp_user_timeout": int(max(wait, 1) * 1000)}
+            # psycopg warns of a lost connection, and that is told here where it matters
+            logging.getLogger("psycopg").addHandler(logging.NullHandler())
         try:
             self.engine = sa.create_engine(url, connect_args=options)
         except ModuleNotFoundError:

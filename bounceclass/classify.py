@@ -71,8 +71,8 @@ def classify_many(
     *jobs* processes judge them, as many as there are processors unless it is given; a few
     hundred messages are read ahead, and no more are held.  The first hundred or so are judged
     by this process alone where there are no more of them, and all where *jobs* is 1.  Where
-    processes are spawned (macOS, Windows) a script must call this under
-    ``if __name__ == "__main__":``.
+    processes are not forked (macOS, Windows, from Python 3.14 on also Linux) a script must
+    call this under ``if __name__ == "__main__":``.
 
     A message that cannot be judged, for it kills two processes or meets a bug, is a report of
     kind ``none`` with a defect that begins with ``not judged``; it costs no other its verdict.
@@ -151,13 +151,18 @@ def _encoded(text: str) -> bytes:
 
 def _flattened(message: Any) -> bytes:
     """Return an ``email`` object as bytes; policies that fold anew raise on broken headers."""
+    from email.generator import BytesGenerator, Generator
     from email.policy import compat32
+    from io import BytesIO, StringIO
 
+    # and not as_bytes: subclasses have their own, as Mailman's Message
+    raw, text = BytesIO(), StringIO()
     try:
-        raw: bytes = message.as_bytes(policy=compat32)
+        BytesGenerator(raw, mangle_from_=False, policy=compat32).flatten(message)
+        return raw.getvalue()
     except UnicodeError:  # it was parsed from text
-        raw = _encoded(message.as_string(policy=compat32))
-    return raw
+        Generator(text, mangle_from_=False, policy=compat32).flatten(message)
+        return _encoded(text.getvalue())
 
 
 def _report(mail: Mail, notice: Notice, rules: Rulebook, lang: str) -> Report:

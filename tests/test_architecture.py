@@ -29,7 +29,7 @@ LAYERS = [
     {"rules"},
     {"classify", "explain", "rulecheck"},
     {""},
-    {"app"},
+    {"app", "mailman"},
     {"__main__"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
@@ -70,7 +70,7 @@ def layer_of(name: str) -> str:
 
 
 def below_app() -> list[Path]:
-    return [path for path in MODULES if layer_of(name_of(path)) not in ("app", "__main__")]
+    return [path for path in MODULES if layer_of(name_of(path)) not in ("app", "mailman", "__main__")]
 
 
 def imports(path: Path) -> set[str]:

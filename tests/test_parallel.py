@@ -246,9 +246,9 @@ def test_no_process_outlives_the_command(number: int, code: int, tmp_path: Path)
         os.killpg(running.pid, number)  # as a terminal does it
     else:
         running.send_signal(number)
-    running.stdout.close()
-    assert running.wait(10) == code
+    assert running.wait(10) == code  # though nobody reads what it says
     assert running.stderr.read() == b""
+    running.stdout.close()
     running.stderr.close()
     assert eventually(lambda: not any(Path(f"/proc/{worker}/cmdline").exists() for worker in workers))
 

@@ -6,9 +6,9 @@ and 141 when the reader of a pipe has gone, as a shell has them for any program.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
-from contextlib import closing
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -44,10 +44,10 @@ class _Group(click.Group):
             result = super().invoke(ctx)
             sys.stdout.flush()
         except BrokenPipeError:
-            # what is still in the buffer would be written, and complained about, at exit
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _write_no_more()
             ctx.exit(READER_GONE)
         except KeyboardInterrupt:
+            _write_no_more()
             ctx.exit(INTERRUPTED)
         except bounceclass.BrokenRules as error:
             raise click.ClickException(f"the rules are broken: {error}") from None
@@ -55,6 +55,12 @@ class _Group(click.Group):
             where = f"{error.filename}: " if error.filename else ""
             raise click.ClickException(f"{where}{error.strerror or error}") from None
         return result
+
+
+def _write_no_more() -> None:
+    """Let go what is still in the buffer: at exit it would be waited for, or complained about."""
+    with contextlib.suppress(OSError):  # standard output may be no file
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 language = click.option(
@@ -139,7 +145,7 @@ def classify(
         work = partial(_judge, form=form, classify=partial(bounceclass.classify, lang=lang, rules=known))
         jobs = jobs or (1 if sources.STDIN in paths else parallel.cores())
         failed = False
-        with closing(parallel.ordered(work, items, jobs=jobs, weigh=_weight, given_up=_given_up)) as judged:
+        with contextlib.closing(parallel.ordered(work, items, jobs=jobs, weigh=_weight, given_up=_given_up)) as judged:
             for name, piece, problem in judged:
                 if problem:
                     failed = True

@@ -106,7 +106,8 @@ class _Candidate(Struct, frozen=True):
     """What speaks for a reason, and how much it counts."""
 
     standing: int
-    """4 a rule, 3 a specific code, 2 a generic rule, 1 a generic status or a frame, 0 a generic reply."""
+    """4 a rule, 3 a specific code, 2 a generic rule or a frame about the sender, 1 a generic status or another frame,
+    0 a generic reply."""
     name: str
     text: str
     reason: Reason
@@ -286,7 +287,8 @@ def _candidates(reading: Reading, rules: Rulebook) -> list[_Candidate]:
         )
     frame = reading.said.frame
     if frame in _FRAME_REASONS:
-        found.append(_Candidate(1, "frame", f"{frame} rejected", _FRAME_REASONS[frame]))
+        standing = 2 if reading.said.about_sender else 1
+        found.append(_Candidate(standing, "frame", f"{frame} rejected", _FRAME_REASONS[frame]))
     reply = rules.reply_row(reading.code) if reading.code else None
     if reply is not None and reply.reason is not None:
         found.append(_Candidate(0 if reply.generic else 3, f"reply:{reading.code}", str(reading.code), reply.reason))

@@ -13,10 +13,12 @@ if TYPE_CHECKING:
 
     from lab.world import World
 
-__all__ = ["LIBRARIES", "PACKAGES", "send"]
+__all__ = ["LIBRARIES", "PACKAGES", "TOLD", "send"]
 
 PACKAGES = ("exim4-daemon-light",)
 LIBRARIES = ("libidn12", "libgnutls-dane0", "libnsl2")
+
+TOLD: dict[str, dict[str, str]] = {}
 
 _CONFIGURATION = """\
 exim_path = {binary}

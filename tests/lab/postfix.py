@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import time
 from typing import TYPE_CHECKING
@@ -14,10 +13,14 @@ if TYPE_CHECKING:
 
     from lab.world import World
 
-__all__ = ["LIBRARIES", "PACKAGES", "send"]
+__all__ = ["LIBRARIES", "PACKAGES", "TOLD", "send"]
 
 PACKAGES = ("postfix",)
 LIBRARIES = ("libidn12", "libicu72", "libdb5.3", "libsasl2-2", "libssl3", "libnsl2")
+
+# It goes on to the next exchanger after a 5yz greeting, and then reports it as 4yz; of a 5yz to EHLO it says
+# what it says of a greeting
+TOLD = {"CONN": {"severity": "soft"}, "EHLO": {"command": "CONN"}}
 
 _MAIN = """\
 compatibility_level = 3.6
@@ -71,18 +74,34 @@ postlog unix-dgram n - n - 1 postlogd
 
 def send(unpacked: Path, folder: Path, world: World, messages: list[servers.Message]) -> list[bytes]:
     """Return the bounces of *messages*, which Postfix sends out of *folder*."""
-    environment = {**os.environ, "LD_LIBRARY_PATH": str(unpacked / "usr" / "lib" / "postfix"), "MAIL_CONFIG": "/etc/postfix"}
+    # Postfix's programs keep nothing of the environment, so LD_LIBRARY_PATH would not reach its daemons
+    servers.etc("ld.so.conf.d/postfix.conf", f"{unpacked}/usr/lib/postfix\n")
+    subprocess.run(["ldconfig"], check=True)
     servers.user("postfix", 641)
     servers.user("postdrop", 642)
     servers.etc("postfix/main.cf", _MAIN.format(folder=folder, unpacked=unpacked))
     servers.etc("postfix/master.cf", _MASTER)
     servers.etc("postfix/dynamicmaps.cf", "")
-    servers.etc("postfix/transport", "".join(f"{domain} smtp:[{address}]\n" for domain, address in world.addresses.items()))
+    servers.etc(
+        "postfix/transport", "".join(f"{domain} smtp:[{address}]\n" for domain, address in world.addresses.items())
+    )
     for name in ("spool", "data", "home/box"):
         (folder / name).mkdir(parents=True)
     servers.give(folder / "data", "postfix")
     servers.give(folder / "home", "postfix")
-    for name in ("active", "bounce", "corrupt", "defer", "deferred", "flush", "hold", "incoming", "private", "saved", "trace"):
+    for name in (
+        "active",
+        "bounce",
+        "corrupt",
+        "defer",
+        "deferred",
+        "flush",
+        "hold",
+        "incoming",
+        "private",
+        "saved",
+        "trace",
+    ):
         (folder / "spool" / name).mkdir(mode=0o700)
         servers.give(folder / "spool" / name, "postfix")
     (folder / "spool" / "pid").mkdir()
@@ -90,11 +109,10 @@ def send(unpacked: Path, folder: Path, world: World, messages: list[servers.Mess
         (folder / "spool" / name).mkdir()
         subprocess.run(["chown", "postfix:postdrop", folder / "spool" / name], check=True)
         (folder / "spool" / name).chmod(mode)
-    master = subprocess.Popen([unpacked / "usr/lib/postfix/sbin/master", "-d"], env=environment)
-    time.sleep(1)
+    master = subprocess.Popen([unpacked / "usr/lib/postfix/sbin/master", "-d"])
     for message in messages:
-        command = [unpacked / "usr/sbin/sendmail", "-f", message.sender, *message.recipients]
-        subprocess.run(command, input=message.content, check=True, env=environment)
+        command = [str(unpacked / "usr/sbin/sendmail"), "-f", message.sender, *message.recipients]
+        subprocess.run(command, input=message.content, check=True)
     home = folder / "home" / "box" / "new"
     known, quiet = -1, 0
     while quiet < 20:

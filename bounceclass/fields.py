@@ -32,14 +32,28 @@ PER_RECIPIENT = frozenset(
     )
 )
 
+# How nearly all reports spell the names of fields, and the names in lower case
+_SPELLED = {
+    name: name.lower()
+    for name in (
+        "Original-Envelope-Id", "Reporting-MTA", "DSN-Gateway", "Received-From-MTA", "Arrival-Date", "Original-Recipient", "Final-Recipient",
+        "Action", "Status", "Remote-MTA", "Diagnostic-Code", "Last-Attempt-Date", "Will-Retry-Until", "Final-Log-ID", "X-Actual-Recipient",
+        "X-Postfix-Queue-ID", "X-Postfix-Sender", "X-Supplementary-Info", "X-Display-Name",
+    )
+}  # fmt: skip
 # field-name of RFC 5322 2.2, as far as reports use it
 _FIELD = re.compile(r"([A-Za-z][A-Za-z0-9_.-]{0,60})[ \t]{0,9}:(?!//)[ \t]{0,9}(.*)")
 # xtext (RFC 3461 4)
 _XTEXT = re.compile(r"\+([0-9A-F]{2})")
 # EmbeddedUnicodeChar (RFC 6533 3)
 _UNICODE_CHAR = re.compile(r"\\x\{([0-9A-Fa-f]{1,6})\}")
-# What ``clean`` leaves as it is: nearly every address of a report
-_PLAIN_ADDRESS = re.compile(r"[\w.+=&*!#$%/?^{}|~-]+@[a-z0-9.-]*[a-z0-9-]")
+# An address that needs no cleaning, alone, before a comment or between angle brackets: nearly every one
+_PLAIN_ADDRESS = re.compile(
+    r"([\w.+=&*!#$%/?^{}|~-]+@[a-z0-9.-]*[a-z0-9-])(?: \([^()<>]{0,500}\))?|[^<>]*<([\w.+=&*!#$%/?^{}|~-]+@[a-z0-9.-]*[a-z0-9-])>"
+)
+# Values of address and host fields that need no cleaning either; xtext has a plus sign
+_TYPED_ADDRESS = re.compile(r"[Rr][Ff][Cc]822; ?([\w.=&*!#$%/?^{}|~-]+@[a-z0-9.-]*[a-z0-9-])")
+_TYPED_HOST = re.compile(r"[Dd][Nn][Ss]; ?([a-z0-9.-]*[a-z0-9-])")
 _COMMENT = re.compile(r"\([^()]{0,500}\)")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 # The name of a host, before its IP address in brackets or a comment
@@ -48,6 +62,10 @@ _BEFORE_ADDRESS = re.compile(r"[^ (\[]*")
 _DATE = re.compile(
     r"([0-9]{1,2})[ -]([A-Za-z]{3})[a-z]{0,6}[ -]([0-9]{2,4}),?[ ]{1,4}([0-9]{1,2}):([0-9]{2})(?::([0-9]{2}))?(?:\.[0-9]{1,6})?"
     r"[ ]{0,4}(?:\(?([+-][0-9]{4}|[A-Za-z]{1,5})\b)?"
+)
+# The same as nearly everybody writes it, every number in its range
+_USUAL_DATE = re.compile(
+    r"(?:[A-Za-z]{3},  ?)?(0?[1-9]|[12][0-9]|3[01]) ([A-Za-z]{3}) ([0-9]{4}) ([01][0-9]|2[0-3]):([0-5][0-9]:(?:[0-5][0-9]|60)) ([+-][0-9]{2})([0-9]{2})(?!\w)"
 )
 _MONTHS = {
     "jan": "01", "feb": "02", "mar": "03", "apr": "04", "may": "05", "jun": "06",
@@ -68,39 +86,42 @@ def groups(text: str) -> tuple[Fields, list[Fields]]:
     a new recipient begins where a per-recipient field comes that the current
     group has already.
     """
-    message: dict[str, list[str]] = {}
-    recipients: list[dict[str, list[str]]] = []
+    message: Fields = {}
+    recipients: list[Fields] = []
+    folded: list[tuple[Fields, str, list[str]]] = []
     group = message
     blank = True
     value: list[str] | None = None
     for line in text.split("\n"):
-        if not line or line.isspace():
-            blank, value = True, None
-            continue
-        if line[0] in " \t" and value is not None:
-            value.append(line.strip())
-            continue
-        # QUIRK: IceWarp indents the first field of a group, which no field can then be a part of.
-        found = _FIELD.match(line.strip() if blank else line)
-        if not found:
-            if value is not None and not blank:
-                value.append(line.strip())  # QUIRK: folded lines that lost their indent (KumoMTA, James)
-            continue
-        name = found[1].lower()
+        name, colon, rest = line.partition(":")
+        if name in _SPELLED and colon and rest[:2] != "//":
+            name = _SPELLED[name]
+        else:
+            if not line or line.isspace():
+                blank, value = True, None
+                continue
+            # QUIRK: IceWarp indents the first field of a group, which no field can then be a part of.
+            found = None if line[0] in " \t" and value is not None else _FIELD.match(line.strip() if blank else line)
+            if not found:
+                if value is not None:  # QUIRK: some folded lines have lost their indent (KumoMTA, James)
+                    value.append(line.strip())
+                continue
+            name, rest = found[1].lower(), found[2]
         if name in PER_RECIPIENT:
-            if group is message or _begins_group(name, group, after_blank=blank):
+            if group is message or ((blank or name in group) and _begins_group(name, group, after_blank=blank)):
                 group = {}
                 recipients.append(group)
         elif blank and name in ("reporting-mta", "arrival-date"):
             group = message
         blank = False
-        value = [found[2].strip()]
-        group.setdefault(name, value)
-    return _joined(message), [_joined(group) for group in recipients]
-
-
-def _joined(group: dict[str, list[str]]) -> Fields:
-    return {name: " ".join(filter(None, parts)) if len(parts) > 1 else parts[0] for name, parts in group.items()}
+        value = []
+        if name not in group:
+            group[name] = rest.strip()
+            folded.append((group, name, value))
+    for group, name, value in folded:
+        if value:
+            group[name] = " ".join(filter(None, (group[name], *value)))
+    return message, recipients
 
 
 def _begins_group(name: str, group: Container[str], *, after_blank: bool) -> bool:
@@ -131,6 +152,8 @@ def address(value: str) -> str | None:
     """
     if not value:
         return None
+    if found := _TYPED_ADDRESS.fullmatch(value):
+        return found[1][:320]
     kind, rest = typed(value)
     if "+" in rest and kind != "utf-8":
         rest = _from_xtext(rest)
@@ -154,8 +177,8 @@ def _from_xtext(text: str) -> str:
 
 def clean(text: str) -> str | None:
     """Return an address without brackets, quotes, comments and control characters, or None."""
-    if _PLAIN_ADDRESS.fullmatch(text):
-        return text[:320]
+    if found := _PLAIN_ADDRESS.fullmatch(text):
+        return found[found.lastindex or 0][:320]
     if not text.isprintable():
         text = _CONTROL.sub("", text)
     text = text.strip()
@@ -189,6 +212,8 @@ def host(value: str) -> str | None:
     """
     if not value:
         return None
+    if found := _TYPED_HOST.fullmatch(value):
+        return found[1][:255]
     _, rest = typed(value)
     rest = rest if rest.isprintable() else _CONTROL.sub("", rest)
     found = _BEFORE_ADDRESS.match(rest.lstrip("[ "))
@@ -201,7 +226,14 @@ def date(value: str) -> str | None:
 
     An unknown zone becomes ``-00:00`` (RFC 3339 4.3).
     """
-    found = _DATE.search(value, 0, 200) if value else None
+    if not value:
+        return None
+    usual = _USUAL_DATE.match(value)
+    if usual:
+        day, name, year, hour, rest, hours, minutes = usual.groups()
+        month = _MONTHS.get(name.lower())
+        return f"{year}-{month}-{day:0>2}T{hour}:{rest}{hours}:{minutes}" if month else None
+    found = _DATE.search(value, 0, 200)
     if not found:
         return None
     day, name, year, hour, minute, second, zone = found.groups()

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -86,10 +87,10 @@ class Reading(Struct):
     @property
     def disagrees(self) -> bool:
         """Reply, quoted status and Status field are not all of one class."""
-        classes = {code[0] for code in (self.reply.status, self.field) if code}
-        if self.reply.code:
-            classes.add(str(self.reply.code // 100))
-        return len(classes) > 1
+        quoted = self.reply.status[0] if self.reply.status else ""
+        field = self.field[0] if self.field else quoted
+        reply = str(self.reply.code)[0] if self.reply.code else field
+        return (quoted or field) != field or field not in ("", reply)
 
 
 class Verdict(Struct, frozen=True):
@@ -102,6 +103,9 @@ class Verdict(Struct, frozen=True):
     evidence: tuple[Evidence, ...]
 
 
+_STANDING = attrgetter("standing")
+
+
 class _Candidate(Struct, frozen=True):
     """What speaks for a reason, and how much it counts."""
 
@@ -109,6 +113,7 @@ class _Candidate(Struct, frozen=True):
     """4 a rule, 3 a specific code, 2 a generic rule or a frame about the sender, 1 a generic status or another frame,
     0 a generic reply."""
     name: str
+    source: str
     text: str
     reason: Reason
     match: Match | None = None
@@ -255,10 +260,11 @@ def read_words(
 
 def weigh(reading: Reading, rules: Rulebook) -> Verdict:
     """Return the reason that the strongest evidence speaks for, and what lost to it."""
-    # stable: rules of one standing keep the order of their specificity
-    candidates = sorted(_candidates(reading, rules), key=lambda one: one.standing, reverse=True)
+    candidates = _candidates(reading, rules)
     if not candidates:
         return Verdict(Reason.UNDETERMINED, Scope.UNKNOWN, None, ())
+    if len(candidates) > 1:  # stable: rules of one standing keep the order of their specificity
+        candidates.sort(key=_STANDING, reverse=True)
     winner = candidates[0]
     reason = winner.reason
     scope = (winner.match.rule.scope if winner.match else None) or rules.reasons[reason].scope
@@ -268,36 +274,34 @@ def weigh(reading: Reading, rules: Rulebook) -> Verdict:
         reason = Reason.SENDER_REJECTED
         scope = rules.reasons[reason].scope
         effect += f", read as {reason}: refused before the recipient was named"
-    evidence = [_evidence(winner, reading, effect)]
+    evidence = [Evidence(rule=winner.name, source=winner.source, text=winner.text, effect=effect)]
     for loser in candidates[1:MAX_EVIDENCE]:
         why = "less specific" if loser.standing == winner.standing else "weaker evidence"
-        evidence.append(_evidence(loser, reading, f"{loser.reason}: lost, {why}"))
+        effect = f"{loser.reason}: lost, {why}"
+        evidence.append(Evidence(rule=loser.name, source=loser.source, text=loser.text, effect=effect))
     return Verdict(reason, scope, winner.match, tuple(evidence))
 
 
 def _candidates(reading: Reading, rules: Rulebook) -> list[_Candidate]:
-    found = [
-        _Candidate(4 if match.rank[0] else 2, match.rule.id, match.text, match.rule.reason, match)
-        for match in reading.matches
-    ]
+    source = reading.source
+    found = []
+    for match in reading.matches:
+        rule = match.rule
+        found.append(_Candidate(2 if rule.generic else 4, rule.id, source, match.text, rule.reason, match))
     status = rules.status_row(reading.status) if reading.status else None
     if status is not None and status.reason is not None:
-        found.append(
-            _Candidate(1 if status.generic else 3, f"status:{reading.status}", str(reading.status), status.reason)
-        )
+        stood = "dsn.status" if reading.status_source == "status_field" else source
+        code = str(reading.status)
+        found.append(_Candidate(1 if status.generic else 3, f"status:{code}", stood, code, status.reason))
     frame = reading.said.frame
     if frame in _FRAME_REASONS:
         standing = 2 if reading.said.about_sender else 1
-        found.append(_Candidate(standing, "frame", f"{frame} rejected", _FRAME_REASONS[frame]))
+        found.append(_Candidate(standing, "frame", source, f"{frame} rejected", _FRAME_REASONS[frame]))
     reply = rules.reply_row(reading.code) if reading.code else None
     if reply is not None and reply.reason is not None:
-        found.append(_Candidate(0 if reply.generic else 3, f"reply:{reading.code}", str(reading.code), reply.reason))
+        code = str(reading.code)
+        found.append(_Candidate(0 if reply.generic else 3, f"reply:{code}", source, code, reply.reason))
     return found
-
-
-def _evidence(one: _Candidate, reading: Reading, effect: str) -> Evidence:
-    by_field = one.name.startswith("status:") and reading.status_source == "status_field"
-    return Evidence(rule=one.name, source="dsn.status" if by_field else reading.source, text=one.text, effect=effect)
 
 
 def severity(reading: Reading, row: ReasonRow, *, delayed: bool = False) -> Severity:

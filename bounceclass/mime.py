@@ -72,8 +72,10 @@ _BOUNDARY = re.compile(rb"\n--")
 # field-name (RFC 5322 3.6.8) and the colon, spaces between them as obs-* allows
 _FIELD = re.compile(rb"[!-9;-~]{1,200}[ \t]{0,20}:")
 _FIELD_NAME = re.compile(r"[A-Za-z][!-9;-~]{0,100}[ \t]{0,20}:(?!//)")
-# The end of a field; a line after it that begins with white space is folded (RFC 5322 3.2.2)
-_FIELD_END = re.compile(r"\n(?![ \t])")
+# White space at the beginning of a line folds it into the one before (RFC 5322 2.2.3)
+_FOLD = re.compile(r"\n[ \t]+")
+# Charsets in which ASCII octets may stand for other letters
+_SHIFTED = ("utf-7", "utf-16", "hz", "unicode")
 _CHARSET = re.compile(r"charset\s{0,9}=\s{0,9}[\"']?([^\s\"';]{1,40})", re.I)
 _REPORT_TYPE = re.compile(r"report-type\s{0,9}=\s{0,9}\"?([^\s\";]{1,80})", re.I)
 # ISO-2022 designations of JIS X 0208 and 0201 (RFC 1468)
@@ -185,12 +187,18 @@ def _stdlib_root(raw: bytes) -> _Node:
 
 def _split(head: str) -> dict[str, list[str]]:
     """Return the fields of a header in plain ASCII, like ``_fields``."""
+    if "\n " in head or "\n\t" in head:
+        head = _FOLD.sub(" ", head)
     fields: dict[str, list[str]] = {}
-    for line in _FIELD_END.split(head):
+    for line in head.split("\n"):
         name, colon, value = line.partition(":")
         name = name.rstrip().lower()
-        if colon and name and " " not in name:
-            fields.setdefault(name, []).append(" ".join(value.split()))
+        if not colon or not name or " " in name:
+            continue
+        if name in fields:
+            fields[name].append(value.strip())
+        else:
+            fields[name] = [value.strip()]
     return fields
 
 
@@ -215,10 +223,10 @@ def _plain_lines(raw: bytes, defects: list[str]) -> bytes:
 
 def _bounded(raw: bytes, defects: list[str]) -> bytes:
     """Cut what only an attack has so many of, and what would take parsers minutes."""
-    if len(raw) < 2 * min(MAX_BOUNDARIES, MAX_WORDS):
-        return raw  # there is no room for so many
+    if len(raw) < 2 * MAX_WORDS:
+        return raw  # there is no room for so many, nor for the boundaries
     # a single byte is counted many times as fast as two or three
-    if raw.count(b"\n") > MAX_BOUNDARIES and raw.count(b"\n--") > MAX_BOUNDARIES:
+    if len(raw) > 3 * MAX_BOUNDARIES and raw.count(b"\n") > MAX_BOUNDARIES and raw.count(b"\n--") > MAX_BOUNDARIES:
         last = next(itertools.islice(_BOUNDARY.finditer(raw), MAX_BOUNDARIES, None))
         raw = raw[: last.start() + 1]
         defects.append(f"mime: read up to boundary line {MAX_BOUNDARIES}")
@@ -309,27 +317,43 @@ def _returned(node: _Node, defects: list[str]) -> dict[str, list[str]]:
 
 def _text(node: _Node, defects: list[str]) -> str:
     """Return the text of a leaf, lines ending in LF."""
-    content = node.content or b""
-    if content.isascii() and not (b"\x1b" in content or b"+" in content or b"~" in content or b"\0" in content):
-        text = content.decode("ascii")  # whatever charset was declared: none of ISO-2022, UTF-7, HZ and UTF-16 is so
+    content = node.content
+    if not content:
+        return ""
+    if (
+        content.isascii()
+        and b"\x1b" not in content
+        and not (_may_shift(content) and _charset(node).startswith(_SHIFTED))
+    ):
+        text = content.decode("ascii")  # whatever charset was declared
     else:
-        declared = _CHARSET.search(node.headers.get("Content-Type", [""])[0] or _content_type(node.headers))
-        text = _decode(content, declared[1].lower() if declared else "", defects)
+        text = _decode(content, _charset(node), defects)
     return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
 
 
-def _content_type(headers: dict[str, list[str]]) -> str:
-    return next((values[0] for name, values in headers.items() if name.lower() == "content-type"), "")
+def _may_shift(content: bytes) -> bool:
+    """Tell whether an octet stands in *content* that UTF-7, HZ or UTF-16 shifts with."""
+    return b"+" in content or b"~" in content or b"\0" in content
+
+
+def _charset(node: _Node) -> str:
+    """Return the charset parameter of a part in lower case, or an empty string."""
+    headers = node.headers
+    values = headers.get("Content-Type") or next(
+        (values for name, values in headers.items() if name.lower() == "content-type"), None
+    )
+    if not values or "=" not in values[0]:
+        return ""
+    found = _CHARSET.search(values[0])
+    return found[1].lower() if found else ""
 
 
 def _decode(content: bytes, charset: str, defects: list[str]) -> str:
     """Return *content* as text, whatever *charset* was declared.
 
-    Plain ASCII needs no charset.  Otherwise the declared one is tried, then what
-    the bytes look like; the last resort maps every byte to something.
+    The declared one is tried, then what the bytes look like; the last resort maps
+    every byte to something.
     """
-    if content.isascii() and b"\x1b" not in content and not charset.startswith(("utf-7", "utf-16", "hz", "unicode")):
-        return content.decode("ascii")
     guesses = [_CODECS.get(charset, charset) or "utf-8", "utf-8", "cp1252"]
     if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
         guesses.insert(0, "utf-16")
@@ -354,7 +378,7 @@ def _readable(html: str) -> str:
         return _TAG.sub(" ", html)
     from selectolax.lexbor import LexborHTMLParser  # 15 ms, and only HTML-only notices need it
 
-    tree = LexborHTMLParser(_BREAKS.sub(lambda found: "\n" + found[0], html))
+    tree = LexborHTMLParser(_BREAKS.sub("\n<", html))
     tree.strip_tags(["script", "style", "head", "title"])
     body = tree.body
     lines = (body.text() if body is not None else "").replace("\xa0", " ").splitlines()
@@ -362,5 +386,5 @@ def _readable(html: str) -> str:
 
 
 _TAG = re.compile(r"<[^<>]{0,4000}>")
-# elements after which a browser begins a new line
-_BREAKS = re.compile(r"<(?:br|/?p|/?div|/?tr|/?table|/?li|/?ul|/?h[1-6]|hr|/?pre|/?blockquote)\b", re.I)
+# what elements begin with before which a browser begins a new line
+_BREAKS = re.compile(r"<(?=(?:br|/?p|/?div|/?tr|/?table|/?li|/?ul|/?h[1-6]|hr|/?pre|/?blockquote)\b)", re.I)

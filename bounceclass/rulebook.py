@@ -8,6 +8,7 @@ first.
 from __future__ import annotations
 
 import re
+import string
 import zlib
 from functools import cache
 from importlib import resources
@@ -18,7 +19,7 @@ import tomli  # compiled; a third of tomllib's time
 from msgspec import Struct
 
 from bounceclass.model import Reason, Scope, Severity, SuggestedAction
-from bounceclass.words import automaton
+from bounceclass.words import automaton, on_one_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -173,28 +174,30 @@ class Match(Struct, frozen=True, kw_only=True):
 # --- the words ------------------------------------------------------------------
 
 _PLAIN = str.maketrans("\u2018\u2019\u201c\u201d\u00a0\u2013\u2014\uff1a\u3000", "''\"\" --: ")
-_FRAME = re.compile(
-    r"(recipient address|sender address|client host|client|helo command|ehlo command|end-of-data|data command|relay) rejected:? ?",
-)
+# What stands before "rejected:" and says what was
+_FRAMES = ("recipient address", "sender address", "client host", "client", "helo command", "ehlo command", "end-of-data", "data command", "relay")  # fmt: skip
 _SENDER_FRAMES = frozenset(("sender address", "client host", "client", "helo command", "ehlo command"))
 # Host names of two labels need a last label that is one: "rejected.see" has none.
 _HOST = re.compile(
     r"(?=.*[a-z])[a-z0-9_*-]+(?:\.[a-z0-9_-]+)*\.(?:[a-z]{2}|com|net|org|edu|gov|mil|int|arpa|info|biz|name|mobi|email|cloud|online|local|localdomain|example|invalid|test|xn--[a-z0-9-]+)"
 )
 _IP = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}(?:/\d{1,2})?|(?=.*[0-9a-f]*:[0-9a-f]*:)[0-9a-f:.]{3,45}")
+_ALPHANUMERIC = frozenset(string.ascii_letters + string.digits)
+# An address as it nearly always stands in a reply: alone or in brackets
+_ADDRESS = re.compile(r"[<(\[\"'{`]?[\w.+/-]+@[\w.-]*[\w-][>)\]\"'}]?")
 _OPENING = "<([{\"'`«"
 _CLOSING = ">)]}\"'`»"
 
 
 def normalised(text: str) -> str:
     """Return *text* in lower case, white space as one space, typographic quotes as plain ones."""
-    text = " ".join(text.split()).lower()
+    text = on_one_line(text).lower()
     return text if text.isascii() else text.translate(_PLAIN)
 
 
 def blanked(text: str) -> str:
     """Return normalised *text* with every address, host, IP address and URL as ``~``."""
-    return " ".join([_blank(word) if "." in word or "@" in word or ":" in word else word for word in text.split(" ")])
+    return " ".join([word if word.isalnum() else _blank(word) for word in text.split(" ")])
 
 
 def _blank(word: str) -> str:
@@ -202,6 +205,8 @@ def _blank(word: str) -> str:
     if not ("." in core or "@" in core or ":" in core):
         return word
     tail = word[len(core) :]
+    if "@" in core and _ADDRESS.fullmatch(core):
+        return "~" + tail
     addresses = ""
     while "@" in core and len(core) > 1:
         at = core.index("@")
@@ -212,13 +217,30 @@ def _blank(word: str) -> str:
     return addresses + _blank_host(core) + tail
 
 
+def _unframed(text: str) -> tuple[str, str]:
+    """Return *text* without its frames, and the first of them."""
+    first = ""
+    at = text.find(" rejected")
+    while at >= 0:
+        before = text[:at]
+        if before.endswith(_FRAMES):
+            (frame,) = [one for one in _FRAMES if before.endswith(one)]
+            first = first or frame
+            start = at - len(frame)
+            text = text[:start] + text[at + len(" rejected") :].removeprefix(":").removeprefix(" ")
+            at = text.find(" rejected", start)
+        else:
+            at = text.find(" rejected", at + 1)
+    return text, first
+
+
 def _blank_host(word: str) -> str:
     if "://" in word or word.startswith("www."):
         start = word.find("http")
         return word[: max(start, 0)].rstrip(_OPENING) + "~"
     bare = word.strip(_OPENING + _CLOSING)
     name = bare.partition("[")[0] or bare
-    if len(name) > MAX_HOST:
+    if len(name) > MAX_HOST or (name.count(".") == 2 and name.replace(".", "").isdigit()):  # "5.1.1" above all
         return word
     if _HOST.fullmatch(name.rstrip(".:")) or _IP.fullmatch(name) or _IP.fullmatch(name.partition(":")[0]):
         return "~"
@@ -239,12 +261,11 @@ class _Entry:
         bound = bool(rule.status or rule.reply or rule.dialect)
         self.rank = (not rule.generic, owned.provider is not None, bool(rule.command), bound)
         self.pattern = _compiled(rule)
-        self._always = not (bound or rule.command or self.pattern)
+        self.always = not (bound or rule.command or self.pattern)
+        """Nothing but its phrases has to fit."""
 
     def fits(self, said: Said, words: str) -> bool:
         """Tell whether all but its phrases fits."""
-        if self._always:
-            return True
         rule = self.rule
         return not (
             (rule.status and not _bound_to(rule.status, said.status))
@@ -263,50 +284,50 @@ class _Phrases:
     """Finds every phrase of many rules in one pass over a text."""
 
     def __init__(self, entries: list[_Entry]) -> None:
-        self._phrases: list[tuple[_Entry, tuple[str, ...], int]] = []
+        self._phrases: list[tuple[_Entry, tuple[str, ...] | None, int]] = []
+        """Rule, the pieces of a phrase that has gaps, and its literal characters."""
         anchors: list[str] = []
         for entry in entries:
             for phrase in entry.rule.phrases:
                 pieces = tuple(piece for piece in normalised(phrase).split("*") if piece.strip())
                 if not pieces:
                     raise BrokenRules(f"{entry.rule.id}: the phrase {phrase!r} has no words")
-                self._phrases.append((entry, pieces, sum(map(len, pieces))))
+                self._phrases.append((entry, pieces if len(pieces) > 1 else None, sum(map(len, pieces))))
                 anchors.append(max(pieces, key=len))
         self._automaton = automaton(anchors)
 
-    def find(self, text: str) -> list[tuple[_Entry, int, int, int]]:
-        """Return rule, start, end and the number of literal characters of what fits."""
-        found = []
+    def find(self, text: str, said: Said) -> list[Match]:
+        """Return the rules that fit *said*, by the longest of their phrases in *text*; each once."""
+        best: dict[_Entry, tuple[int, str]] = {}
         tried: set[int] = set()
         for index, start, end in self._automaton.find_matches_as_indexes(text, overlapping=True):
             entry, pieces, chars = self._phrases[index]
-            if len(pieces) > 1:
-                if index not in tried and (span := _gapped(text, pieces)):
-                    found.append((entry, *span, chars))
+            if (entry in best and chars <= best[entry][0]) or (entry.provider and entry.provider not in said.providers):
+                continue
+            if pieces is None:
+                words = text[start:end] if _whole(text, start, end) else ""
+            else:
+                words = "" if index in tried else _gapped(text, pieces)
                 tried.add(index)
-            elif _whole(text, start, end):
-                found.append((entry, start, end, chars))
-        return found
+            if words and (entry.always or entry.fits(said, text)):
+                best[entry] = (chars, words)
+        return [entry.match(words, chars) for entry, (chars, words) in best.items()]
 
 
 def _whole(text: str, start: int, end: int) -> bool:
     """A phrase begins at the beginning of a word, and its number ends where it ends."""
-    if start and _is_letter(text[start - 1]) and _is_letter(text[start]):
+    if start and text[start - 1] in _ALPHANUMERIC and text[start] in _ALPHANUMERIC:
         return False
-    return not (end < len(text) and text[end].isdigit() and text[end - 1].isdigit())
+    return not (text[end - 1].isdigit() and text[end : end + 1].isdigit())
 
 
-def _is_letter(character: str) -> bool:
-    return character.isalnum() and character.isascii()
-
-
-def _gapped(text: str, pieces: tuple[str, ...]) -> tuple[int, int] | None:
-    """Find *pieces* in order, no more than MAX_GAP characters apart."""
+def _gapped(text: str, pieces: tuple[str, ...]) -> str:
+    """Return what *pieces* begin and end, in order and no more than MAX_GAP characters apart; empty where they do not stand."""
     start = -1
     for _ in range(16):  # a bound on how often a first piece is tried
         start = text.find(pieces[0], start + 1)
         if start < 0:
-            return None
+            return ""
         end = start + len(pieces[0])
         if not _whole(text, start, end):
             continue
@@ -316,8 +337,8 @@ def _gapped(text: str, pieces: tuple[str, ...]) -> tuple[int, int] | None:
                 break
             end = at + len(piece)
         else:
-            return start, end
-    return None
+            return text[start:end]
+    return ""
 
 
 class OwnedRule(NamedTuple):
@@ -420,9 +441,8 @@ class Rulebook:
         if before and providers:
             raw = f"{normalised(before)} {raw}"
         frame = ""
-        if "rejected" in general and (found := _FRAME.search(general)):
-            frame = found[1]
-            general = _FRAME.sub("", general)
+        if " rejected" in general:
+            general, frame = _unframed(general)
         return Said(
             raw=raw,
             blanked=general,
@@ -441,20 +461,18 @@ class Rulebook:
         Of several phrases of one rule the longest counts.  Rules of equal rank keep no
         particular order: a test holds every pair of them to the same reason.
         """
-        best: dict[str, Match] = {}
-        for phrases, words in ((self._general, said.blanked), (self._owned, said.raw if said.providers else "")):
-            for entry, start, end, chars in phrases.find(words) if words else ():
-                if entry.provider is None or entry.provider in said.providers:
-                    known = best.get(entry.rule.id)
-                    if (known is None or chars > known.rank[4]) and entry.fits(said, words):
-                        best[entry.rule.id] = entry.match(words[start:end], chars)
+        found = self._general.find(said.blanked, said) if said.blanked else []
+        if said.providers and said.raw:
+            found += self._owned.find(said.raw, said)
         for name in ("", *said.providers):
             for entry in self._bare.get(name, ()):
                 if entry.fits(said, said.raw):
                     rule = entry.rule
                     text = said.status if rule.status else said.code if rule.reply else said.dialect
-                    best[rule.id] = entry.match(str(text), 0)
-        return sorted(best.values(), key=lambda match: match.rank, reverse=True)
+                    found.append(entry.match(str(text), 0))
+        if len(found) > 1:
+            found.sort(key=lambda match: match.rank, reverse=True)
+        return found
 
     # -- what codes say
 

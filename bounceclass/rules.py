@@ -41,7 +41,7 @@ def load_rules(*folders: str | os.PathLike[str]) -> Rules:
 
     Raises BrokenRules, naming the file and what is wrong with it.
     """
-    return _load(tuple(Path(folder).resolve() for folder in folders))
+    return _load(tuple(Path(folder).resolve() for folder in folders) if folders else ())
 
 
 @cache

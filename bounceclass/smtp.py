@@ -77,6 +77,7 @@ _COMMAND = re.compile(
       )""",
     re.I | re.X | re.M,
 )
+_REPLIED_TO = re.compile(r"(?:RCPT|MAIL|DATA|BDAT|EHLO|HELO|STARTTLS|AUTH)\b|end of DATA\b")
 _STAGES = {
     "rcpt": "RCPT", "rcpt_to": "RCPT", "does not like recipient": "RCPT",
     "mail": "MAIL", "mail_from": "MAIL", "sender was rejected": "MAIL",
@@ -108,13 +109,29 @@ _HOST_BEFORE = re.compile(
 # One of these stands in all that _HOST finds, at its beginning but for "remote"; and in all that _HOST_BEFORE does
 _HOST_HINTS = ("host", "while talking to", "connected to", "remote system", "connect to", "by ")
 _HOST_BEFORE_HINTS = ("] said", "] refused", "] did not like", "does not like recipient", "gave this error", "rejected your message", " #")  # fmt: skip
-_ALL_HOST_HINTS = words.automaton(_HOST_HINTS + _HOST_BEFORE_HINTS)
-# One of these stands in all that _COMMAND finds, no further from its beginning than MAX_LEAD; most diagnostics have none
-_COMMAND_HINTS = words.automaton((
+# One of these stands in all that _COMMAND finds, no further from its beginning than MAX_LEAD
+_COMMAND_HINTS = (
     "RCPT", "MAIL", "DATA", "BDAT", "HELO", "EHLO", "STARTTLS", "AUTH", "TEXT", "BODY", "CONNECT", "connection", "end of",
     "data block", "message body", "like recipient", "was rejected", "greeting failed", "talk to me", "I sent the message",
-))  # fmt: skip
+)  # fmt: skip
 MAX_LEAD = 64
+# One of these stands in all that _TRANSCRIPT finds
+_TRANSCRIPT_HINTS = ("<<<", "Received >>>", "Remote server replied:")
+
+
+def _spellings(hints: tuple[str, ...]) -> set[str]:
+    return {spelled for hint in hints for spelled in (hint, hint.capitalize(), hint.title(), hint.upper())}
+
+
+# All of them are looked for at once
+_KINDS = {
+    "host": sorted(_spellings(_HOST_HINTS)),
+    "before": sorted(_spellings(_HOST_BEFORE_HINTS)),
+    "command": _COMMAND_HINTS,
+    "transcript": _TRANSCRIPT_HINTS,
+}
+_HINT_KINDS = [kind for kind, hints in _KINDS.items() for _ in hints]
+_ALL_HINTS = words.automaton(hint for hints in _KINDS.values() for hint in hints)
 # What frames a quoted reply, up to the reply itself
 _TAIL = re.compile(
     r"""\s*(?:\((?:in[ ]reply[ ]to[ ][^()]{1,60}|state[ ]\d{1,3})\)|\[(?:RCPT_TO|MAIL_FROM|DATA|BODY|CONNECT)\]|\#\#(?:rfc822;[^\s]{0,320})?)\s*$""",
@@ -129,11 +146,12 @@ def dissect(diagnostic: str) -> Reply:
     it.  No more than MAX_DIAGNOSTIC characters are read.
     """
     text = diagnostic[:MAX_DIAGNOSTIC]
-    host = _host(text)
-    transcript = _transcript(text, host)
-    if transcript is not None:
-        return transcript
-    command = command_refused(text)
+    host = command = None
+    if hints := _hints(text):
+        host = _host(text, hints)
+        if "transcript" in hints and (transcript := _transcript(text, host)):
+            return transcript
+        command = _command(text, hints)
     code, status, start = _codes(text)
     said = _joined(text[start:], code)
     return Reply(code=code, status=status, text=said, before=text[:start], host=host, command=command)
@@ -142,19 +160,31 @@ def dissect(diagnostic: str) -> Reply:
 def command_refused(text: str) -> str | None:
     """Return the command that *text* says was refused: CONN, EHLO, STARTTLS, AUTH, MAIL, RCPT or DATA."""
     text = text[:MAX_DIAGNOSTIC]
-    hints = _COMMAND_HINTS.find_matches_as_indexes(text)
-    found = _COMMAND.search(text, max(hints[0][1] - MAX_LEAD, 0)) if hints else None
+    return _command(text, _hints(text))
+
+
+def _hints(text: str) -> dict[str, int]:
+    """Return where the first hint of each kind stands; most diagnostics have none."""
+    found: dict[str, int] = {}
+    for index, start, _ in _ALL_HINTS.find_matches_as_indexes(text, overlapping=True):
+        found.setdefault(_HINT_KINDS[index], start)
+    return found
+
+
+def _command(text: str, hints: dict[str, int]) -> str | None:
+    if "command" not in hints:
+        return None
+    at = hints["command"]
+    if text.endswith("in reply to ", 0, at) and (found := _REPLIED_TO.match(text, at)):  # as Postfix writes
+        return _STAGES[found[0].lower()]
+    found = _COMMAND.search(text, max(at - MAX_LEAD, 0))
     return _STAGES[found[found.lastindex or 0].lower()] if found else None
 
 
-def _host(text: str) -> str | None:
-    lower = text.lower()
-    hints = _ALL_HOST_HINTS.find_matches_as_indexes(lower)
-    if not hints:
-        return None
-    starts = [start for hint, start, _ in hints if hint < len(_HOST_HINTS)]
-    found = _HOST.search(lower, max(starts[0] - len("remote "), 0)) if starts else None
-    before = _HOST_BEFORE.search(lower) if len(starts) < len(hints) else None
+def _host(text: str, hints: dict[str, int]) -> str | None:
+    lower = text.lower() if "host" in hints or "before" in hints else ""
+    found = _HOST.search(lower, max(hints["host"] - len("remote "), 0)) if "host" in hints else None
+    before = _HOST_BEFORE.search(lower) if "before" in hints else None
     if before and (found is None or before.start() < found.start()):
         found = before
     if found is None:
@@ -165,10 +195,13 @@ def _host(text: str) -> str | None:
 
 def _codes(text: str) -> tuple[int | None, str | None, int]:
     """Return the reply code, the status and where the reply begins."""
-    first = _CODE_AND_STATUS.search(text)
-    if first:
-        both = first if not statuses.is_expiry(_plain(first[2])) else _behind(first, text)
-        return int(both[1]), _plain(both[2]), both.start()
+    both = _CODE_AND_STATUS.search(text)
+    if both:
+        status = statuses.plain(both[2])
+        if statuses.is_expiry(status):
+            both = _behind(both, text)
+            status = statuses.plain(both[2])
+        return int(both[1]), status, both.start()
     start = _code_alone(text)
     return None if start is None else int(text[start : start + 3]), statuses.find(text), start or 0
 
@@ -176,7 +209,7 @@ def _codes(text: str) -> tuple[int | None, str | None, int]:
 def _behind(first: re.Match[str], text: str) -> re.Match[str]:
     """Return the last failure: on expiry it may be quoted behind the MTA's own words."""
     others = itertools.islice(_CODE_AND_STATUS.finditer(text, first.end()), MAX_REPLIES)
-    return next((one for one in others if not statuses.is_expiry(_plain(one[2]))), first)
+    return next((one for one in others if not statuses.is_expiry(statuses.plain(one[2]))), first)
 
 
 def _code_alone(text: str) -> int | None:
@@ -190,19 +223,12 @@ def _code_alone(text: str) -> int | None:
     return bare.start() if bare else None
 
 
-def _plain(status: str) -> str:
-    """Return *status* without leading zeros."""
-    return ".".join([str(int(number)) for number in status.split(".")]) if "0" in status else status
-
-
 def _transcript(text: str, host: str | None) -> Reply | None:
     """Return the remote's refusal in a transcript, and the command before it.
 
     A ``503`` after another refusal is the remote's complaint that a command came out of
     order, and never the reason.
     """
-    if not ("<<<" in text or "Received >>>" in text or "Remote server replied:" in text):
-        return None
     refusals = [found for found in _TRANSCRIPT.finditer(text) if found[1][0] in "45"]
     if not refusals:
         return None
@@ -221,10 +247,18 @@ def _transcript(text: str, host: str | None) -> Reply | None:
 
 def _joined(said: str, code: int | None) -> str:
     """Return the words of a reply on one line, without codes and the reporter's frames."""
-    said = " ".join(said.split())
+    said = words.on_one_line(said)
     if code:
-        said = _prefix(code).sub("", said)
+        digits = said[:3]
+        if digits in said[3:]:
+            said = _prefix(code).sub("", said)
+        elif first := _PREFIX.match(said):
+            said = said[first.end() :]
     return _TAIL.sub("", said).strip() if said.endswith((")", "]")) or "##" in said else said
+
+
+# A reply code, and the status behind it, where a reply begins
+_PREFIX = re.compile(r"\d{3}[ \-](?:\(?#?[245]\.\d{1,3}\.\d{1,3}\)?[ :]{0,2})?")
 
 
 @cache

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["find", "is_expiry", "is_generic", "prefer"]
+__all__ = ["find", "is_expiry", "is_generic", "plain", "prefer"]
 
 # status-code = class "." subject "." detail (RFC 3463 2), not part of an IP address,
 # a version or a longer number.  It begins with its digit, so that a text is scanned fast for it.
 _STATUS = re.compile(r"([245])(?<![\w.].)\.(\d{1,3})\.(\d{1,3})(?![\w]|\.\d)")
-# Words after which a dotted number is a version
-_VERSION = re.compile(r"(?:version|v|exim|postfix|qmail|sendmail|smtpd|release|build|mta|server)[ /(-]*$", re.I)
+_ALONE = re.compile(r"([245])\.(\d{1,3})\.(\d{1,3})")
+# Words after which a dotted number is a version, and how far before it they are looked for
+_VERSIONED = ("version", "v", "exim", "postfix", "qmail", "sendmail", "smtpd", "release", "build", "mta", "server")
+MAX_BEFORE = 12
 
 # Codes that say permanent or transient and nothing more.
 _GENERIC = frozenset(("0.0", "3.0", "5.0", "1.0", "2.0", "4.0", "6.0", "7.0"))
@@ -19,11 +21,20 @@ _EMPTY = frozenset(("0.0", "3.0", "5.0"))
 
 def find(text: str) -> str | None:
     """Return the first status code in *text*, or None."""
-    for found in _STATUS.finditer(text):
-        start = found.start()
-        if not start or not _VERSION.search(text[max(0, start - 12) : start]):
-            return f"{found[1]}.{int(found[2])}.{int(found[3])}"
-    return None
+    found = _ALONE.fullmatch(text) or _STATUS.search(text)
+    while found and _is_version(text, found.start()):
+        found = _STATUS.search(text, found.end())
+    return plain(found[0]) if found else None
+
+
+def plain(status: str) -> str:
+    """Return *status* without leading zeros."""
+    return ".".join([str(int(number)) for number in status.split(".")]) if "0" in status else status
+
+
+def _is_version(text: str, start: int) -> bool:
+    before = text[max(0, start - MAX_BEFORE) : start].rstrip(" /(-")
+    return before[-1:].isalpha() and before.lower().endswith(_VERSIONED)
 
 
 def is_generic(status: str) -> bool:

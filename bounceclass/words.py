@@ -8,22 +8,56 @@ from __future__ import annotations
 
 import itertools
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 import ahocorasick_rs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
-__all__ = ["Words", "automaton"]
+__all__ = ["Words", "automaton", "on_one_line", "once"]
 
 # "(a|b)", "(a|)", and the literal text between such
 _CHOICE = re.compile(r"\(([^()]*)\)")
 
 
-def automaton(words: Iterable[str]) -> ahocorasick_rs.AhoCorasick:
-    """Return what finds *words* in one pass over a text."""
-    return ahocorasick_rs.AhoCorasick(words, implementation=ahocorasick_rs.Implementation.ContiguousNFA)
+Value = TypeVar("Value")
+
+
+def automaton(words: Iterable[str], *, overlapping: bool = True) -> ahocorasick_rs.AhoCorasick:
+    """Return what finds *words* in one pass over a text; ten times as fast where it need find no *overlapping* ones."""
+    kinds = ahocorasick_rs.MatchKind
+    return ahocorasick_rs.AhoCorasick(
+        words,
+        implementation=ahocorasick_rs.Implementation.ContiguousNFA,
+        matchkind=kinds.Standard if overlapping else kinds.LeftmostFirst,
+    )
+
+
+def on_one_line(text: str) -> str:
+    """Return *text* with each run of white space as one space, and none at its ends."""
+    if text.isprintable() and "  " not in text:  # as nearly all is: of white space only the space is printable
+        return text.strip(" ")
+    return " ".join(text.split())
+
+
+class once(Generic[Value]):  # noqa: N801 - a decorator
+    """A property that is worked out once: ``functools.cached_property`` without its lock, which costs as much as most."""
+
+    def __init__(self, function: Callable[[Any], Value]) -> None:
+        self._function = function
+        self._name = function.__name__
+        self.__doc__ = function.__doc__
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> once[Value]: ...
+    @overload
+    def __get__(self, instance: object, owner: type) -> Value: ...
+    def __get__(self, instance: object | None, owner: type) -> once[Value] | Value:
+        if instance is None:
+            return self
+        value = instance.__dict__[self._name] = self._function(instance)
+        return value
 
 
 class Words:

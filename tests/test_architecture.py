@@ -22,6 +22,7 @@ LAYERS = [
     {"advice", "wire"},
     {"judge"},
     {"reports.origin", "reports.dialects"},
+    {"reports.page"},
     {"reports.layouts"},
     {"reports.automatic", "reports.receipts", "reports.ses_json", "reports.feedback", "reports.freeform"},
     {"reports.dsn", "reports.last_resort"},

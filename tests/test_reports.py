@@ -21,7 +21,8 @@ from bounceclass.reports import (
     receipts,
     ses_json,
 )
-from bounceclass.reports.dialects import Dialect, Dialects, Layout, Page
+from bounceclass.reports.dialects import Dialect, Dialects, Layout
+from bounceclass.reports.page import Page
 from bounceclass.rulebook import BrokenRules
 
 if TYPE_CHECKING:

@@ -20,6 +20,7 @@ import bounceclass
 from bounceclass import fields, mime, model
 from bounceclass.app.pseudonyms import Pseudonyms, marks
 from bounceclass.reports import dialects, origin
+from bounceclass.reports.page import Page
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -196,7 +197,7 @@ class _Rewriter:
     def notice(self, text: str) -> str:
         """Return a notice, and of the message below it only the header."""
         plain = text.encode("utf-8", "replace").decode()  # of the same length
-        end = dialects.Page(model.Mail(headers={}, text=plain), dialects.load()).end()
+        end = Page(model.Mail(headers={}, text=plain), dialects.load()).end()
         if end == len(text):
             return self.words(text)
         line, newline, rest = text[end:].partition("\n")

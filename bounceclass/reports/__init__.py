@@ -21,7 +21,7 @@ import msgspec
 
 from bounceclass.model import Kind, Notice
 from bounceclass.reports import automatic, dsn, feedback, freeform, last_resort, layouts, receipts, ses_json
-from bounceclass.reports.dialects import Page
+from bounceclass.reports.page import Page
 
 if TYPE_CHECKING:
     from bounceclass.model import Mail

@@ -11,7 +11,7 @@ from bounceclass.words import Words
 
 if TYPE_CHECKING:
     from bounceclass.model import Mail
-    from bounceclass.reports.dialects import Page
+    from bounceclass.reports.page import Page
 
 __all__ = ["read", "read_challenge"]
 

@@ -21,18 +21,10 @@ if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
     from pathlib import Path
 
-    from bounceclass.model import Mail
-
-__all__ = ["Dialect", "Dialects", "Entry", "Found", "Layout", "Page", "load", "read_folder"]
+__all__ = ["Dialect", "Dialects", "Entry", "Found", "Layout", "load", "read_folder"]
 
 MAX_PAGE = 64 * 1024
 """Characters of a notice's text in which marks are looked for."""
-MAX_PART = 4 * 1024
-"""Characters of each machine-readable part."""
-MAX_VALUE = 300
-"""Characters of each header field."""
-MAX_VALUES = 3
-"""Fields of one name."""
 # A mark or a need that stands in the header begins with the name of its field
 _FIELD = re.compile(r"\s*([a-z0-9-]+):")
 
@@ -78,6 +70,9 @@ class Entry:
         self.stop = _lower(layout.stop)
         self.transcript = _lower(layout.transcript)
         self.delay = _lower(layout.delay)
+        self.weight = sum(map(len, self.needs))
+        self.needed: frozenset[int] = frozenset()
+        """Its needs, as ``Dialects`` numbers them."""
 
     @cached_property
     def recipient(self) -> re.Pattern[str] | None:
@@ -88,6 +83,16 @@ class Entry:
     def reason(self) -> re.Pattern[str] | None:
         """What finds the words about a recipient; raises BrokenRules."""
         return self._compiled(self.layout.reason)
+
+    @cached_property
+    def names_address(self) -> bool:
+        """*recipient* has a group named ``address``; otherwise its first one is the address."""
+        return self.recipient is not None and "address" in self.recipient.groupindex
+
+    @cached_property
+    def names_reason(self) -> bool:
+        """*recipient* has a group named ``reason``."""
+        return self.recipient is not None and "reason" in self.recipient.groupindex
 
     def _compiled(self, pattern: str | None) -> re.Pattern[str] | None:
         try:
@@ -108,20 +113,24 @@ class Dialects:
 
     def __init__(self, dialects: Sequence[Dialect]) -> None:
         self.rows = tuple(dialects)
-        self._entries: list[Entry] = []
-        marks: list[str] = []
-        for dialect_ in dialects:
-            for layout in dialect_.layout:
-                entry = Entry(dialect_.name, layout)
-                for mark in layout.marks:
-                    marks.append(mark.lower())
-                    self._entries.append(entry)
-        self._marks = marks
-        named = filter(None, map(_FIELD.match, [*marks, *(need for entry in self._entries for need in entry.needs)]))
+        entries = [Entry(dialect.name, layout) for dialect in dialects for layout in dialect.layout]
+        marked = [(mark.lower(), entry) for entry in entries for mark in entry.layout.marks]
+        needs = sorted({need for entry in entries for need in entry.needs})
+        ends = [end.lower() for dialect in dialects for end in dialect.end]
+        self._entries = tuple(entries)
+        self._marked = marked
+        self._first_end = len(marked)
+        self._first_need = len(marked) + len(ends)
+        for entry in entries:
+            entry.needed = frozenset(self._first_need + needs.index(need) for need in entry.needs)
+        marks = [mark for mark, _ in marked]
+        named = filter(None, map(_FIELD.match, [*marks, *needs]))
         # Content-Type, for Exim and others are known by their boundaries
         self.fields = frozenset(("content-type", *(found[1] for found in named)))
         """The fields of a header that marks stand in."""
-        self._automaton = automaton([*marks, *(end.lower() for dialect_ in dialects for end in dialect_.end)])
+        self._automaton = automaton([*marks, *ends, *needs])
+        letters = [mark for mark, entry in marked if entry.layout.kind not in (Kind.BOUNCE, Kind.DELAY)]
+        self._letters = automaton(letters, overlapping=False)
 
     def compile(self) -> None:
         """Compile every pattern now; raises BrokenRules."""
@@ -133,59 +142,30 @@ class Dialects:
 
         *text* is the notice's and *before* all that stands on the page before it, both in lower case.
         """
-        page = before + text
+        marked, first_end, first_need, shift = self._marked, self._first_end, self._first_need, len(before)
         best: dict[Entry, Found] = {}
-        ends = []
-        for index, start, _ in self._automaton.find_matches_as_indexes(page, overlapping=True):
-            at = start - len(before)
-            if index >= len(self._marks):
-                line = text.rfind("\n", 0, at) + 1 if at >= 0 else 0
-                if at >= 0 and not text[line:at].strip(" \t*-=_>|#"):  # an end stands at the beginning of its line
+        ends: list[int] = []
+        needs = set()
+        for index, start, _ in self._automaton.find_matches_as_indexes(before + text, overlapping=True):
+            if index >= first_need:
+                needs.add(index)
+            elif index >= first_end:
+                line = text.rfind("\n", 0, start - shift) + 1 if start >= shift else 0
+                # an end stands at the beginning of its line
+                if start >= shift and not text[line : start - shift].strip(" \t*-=_>|#"):
                     ends.append(line)
-            elif at < MAX_PAGE:
-                entry, mark = self._entries[index], self._marks[index]
+            elif start < shift + MAX_PAGE:
+                mark, entry = marked[index]
                 if entry not in best or len(mark) > len(best[entry].mark):
-                    best[entry] = Found(entry=entry, mark=mark, at=at)
-        found = [one for one in best.values() if all(need in page for need in one.entry.needs)]
+                    best[entry] = Found(entry=entry, mark=mark, at=start - shift)
+        found = [one for entry, one in best.items() if entry.needed <= needs]
         if len(found) > 1:
-            found.sort(key=lambda one: (len(one.mark) + sum(map(len, one.entry.needs)), one.mark), reverse=True)
+            found.sort(key=lambda one: (len(one.mark) + one.entry.weight, one.mark), reverse=True)
         return found, ends
 
-
-class Page:
-    """A message, and the layouts that its notice may be in: what readers are given.
-
-    What one reader has found, the next does not look for again.
-    """
-
-    def __init__(self, mail: Mail, dialects: Dialects) -> None:
-        self.mail = mail
-        self.text = mail.text.lower()
-        """The notice's text in lower case."""
-        self.subject = mail.get("subject").lower()
-        """The Subject in lower case, or an empty string."""
-        self._dialects = dialects
-
-    @cached_property
-    def _found(self) -> tuple[list[Found], list[int]]:
-        header = self.mail.headers
-        lines = [
-            f"\n{name}: {value[:MAX_VALUE]}"
-            for name, values in header.items()
-            if name in self._dialects.fields
-            for value in values[:MAX_VALUES]
-        ]
-        parts = [text[:MAX_PART] for _, text in self.mail.machine]
-        return self._dialects.find("\n\n".join(["".join(lines), *parts, ""]).lower(), self.text)
-
-    @property
-    def candidates(self) -> list[Found]:
-        """The layouts whose marks stand in the header, the machine-readable parts or the text, the longest mark first."""
-        return self._found[0]
-
-    def end(self, start: int = 0) -> int:
-        """Return where the returned message begins in the notice's text, from *start* on, or its length."""
-        return next((end for end in self._found[1] if end >= start), len(self.mail.text))
+    def concern_letters(self, before: str, text: str) -> bool:
+        """Tell whether a mark of a layout stands on a page that is neither for bounces nor for delays."""
+        return bool(self._letters.find_matches_as_indexes(before + text[:MAX_PAGE]))
 
 
 @cache

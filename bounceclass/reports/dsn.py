@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -9,11 +10,11 @@ import msgspec
 from bounceclass import fields, smtp
 from bounceclass import status as statuses
 from bounceclass.model import Action, Confidence, Kind, Notice, Outcome
-from bounceclass.reports import freeform, layouts, origin
+from bounceclass.reports import freeform, layouts
 
 if TYPE_CHECKING:
     from bounceclass.fields import Fields
-    from bounceclass.reports.dialects import Page
+    from bounceclass.reports.page import Page
 
 __all__ = ["actions_kind", "read"]
 
@@ -34,6 +35,7 @@ _ACTIONS = (
     ("relay", Action.RELAYED),
     ("expand", Action.EXPANDED),
 )
+_LETTER = re.compile(r"[^\W\d_]")
 STATUS_PARTS = frozenset(
     (
         "message/delivery-status",
@@ -50,7 +52,7 @@ def read(page: Page) -> Notice | None:
     parts = [text for kind, text in mail.machine if kind in STATUS_PARTS]
     if not parts:
         return _read_inline(page)
-    if mail.content_type != "multipart/report" and not origin.written_by_mailer(mail):
+    if mail.content_type != "multipart/report" and not page.written_by_mailer:
         return None  # someone sends a report on (mikel/mail#996)
     return _notice(page, parts)
 
@@ -59,9 +61,9 @@ def _read_inline(page: Page) -> Notice | None:
     """Read status fields that stand in the text: WorkMail, gateways that flatten MIME."""
     mail = page.mail
     lower = page.text
-    if "final-recipient:" not in lower or "action:" not in lower or not origin.written_by_mailer(mail):
+    if "final-recipient:" not in lower or "action:" not in lower or not page.written_by_mailer:
         return None
-    if origin.is_forwarded(mail):
+    if page.is_forwarded:
         return None
     start = min(
         i
@@ -77,27 +79,26 @@ def _notice(page: Page, parts: list[str]) -> Notice | None:
     for part in parts:
         fields_, groups = fields.groups(part)
         message = message or fields_
-        outcomes.extend(_outcome(group) for group in groups)
-    outcomes = [outcome for outcome in outcomes if outcome.action is not None]
+        outcomes += map(_outcome, groups)
+    reporting = fields.host(message.get("reporting-mta", ""))
     if not outcomes:
         notice = layouts.read(page) or freeform.read(page)
-        reporting = fields.host(message.get("reporting-mta", ""))
         return msgspec.structs.replace(notice, reporting_mta=reporting) if notice else None
-    reporting = fields.host(message.get("reporting-mta", ""))
     dialect, purpose = layouts.author(page)
     if purpose is Kind.CHALLENGE:  # QUIRK: Boxbe asks for confirmation in the form of a failure
         return Notice(kind=purpose, dialect=dialect)
-    if any(outcome.action in (Action.FAILED, Action.DELAYED) for outcome in outcomes):
+    kind = actions_kind(outcomes)
+    if kind is not Kind.SUCCESS:
         outcomes = _with_notes(page, outcomes)
-    outcomes = [
-        outcome if _named(outcome) else freeform.with_guessed_recipient(page.mail, outcome) for outcome in outcomes
-    ]
+    for index, outcome in enumerate(outcomes):
+        if not _named(outcome):
+            outcomes[index] = freeform.with_guessed_recipient(page.mail, outcome)
     return Notice(
-        kind=actions_kind(outcomes),
+        kind=kind,
         dialect=dialect or "rfc3464",
         reporting_mta=reporting,
         arrival_date=fields.date(message.get("arrival-date", "")),
-        envelope_id=_envelope_id(message),
+        envelope_id=fields.clean(message.get("original-envelope-id", "")),
         outcomes=tuple(outcomes),
         confidence=Confidence.CERTAIN,
     )
@@ -109,15 +110,13 @@ def _named(outcome: Outcome) -> bool:
 
 def actions_kind(outcomes: list[Outcome]) -> Kind:
     """Bounce if any failed, else delay if any is delayed, else success."""
-    actions = {outcome.action for outcome in outcomes}
-    if Action.FAILED in actions:
-        return Kind.BOUNCE
-    return Kind.DELAY if Action.DELAYED in actions else Kind.SUCCESS
-
-
-def _envelope_id(message: Fields) -> str | None:
-    value = message.get("original-envelope-id", "")
-    return fields.clean(value)
+    kind = Kind.SUCCESS
+    for outcome in outcomes:
+        if outcome.action is Action.FAILED:
+            return Kind.BOUNCE
+        if outcome.action is Action.DELAYED:
+            kind = Kind.DELAY
+    return kind
 
 
 def _outcome(group: Fields) -> Outcome:
@@ -160,7 +159,7 @@ def _says_little(outcome: Outcome) -> bool:
     if outcome.action not in (Action.FAILED, Action.DELAYED):
         return False
     words = outcome.diagnostic
-    too_short = len(words) < 12 or not any(c.isalpha() for c in words)
+    too_short = len(words) < 12 or not _LETTER.search(words)
     return too_short or _is_cut(words) or not _is_specific(words) or not _named(outcome)
 
 
@@ -177,28 +176,29 @@ def _is_specific(words: str) -> bool:
 def _with_notes(page: Page, outcomes: list[Outcome]) -> list[Outcome]:
     """Add what the human part says of each recipient (Gmail, Exchange, Yandex, Sendmail)."""
     said = layouts.passages(page) or freeform.passages(page)
-    if not said:
-        return outcomes
+    if len(said) == len(outcomes) == 1:
+        return [_noted(outcomes[0], said[0])]
     by_address = {passage.recipient.lower(): passage for passage in said if passage.recipient}
     named = {name.lower() for one in outcomes for name in (one.final_recipient, one.original_recipient) if name}
-    others = [passage for passage in said if passage.recipient and passage.recipient.lower() not in named]
+    others = [passage for address, passage in by_address.items() if address not in named]
     noted = []
     for outcome in outcomes:
-        names = [name.lower() for name in (outcome.final_recipient, outcome.original_recipient) if name]
-        passage = next((by_address[name] for name in names if name in by_address), None)
-        if passage is None and len(said) == 1 and len(outcomes) == 1:
-            passage = said[0]
-        elif passage is None and not names and others:
+        final, original = outcome.final_recipient, outcome.original_recipient
+        passage = (by_address.get(final.lower()) if final else None) or (
+            by_address.get(original.lower()) if original else None
+        )
+        if passage is None and others and not (final or original):
             passage = others.pop(0)
         noted.append(_noted(outcome, passage) if passage else outcome)
     return noted
 
 
 def _noted(outcome: Outcome, passage: Outcome) -> Outcome:
+    notes = passage.diagnostic if _says_little(outcome) else ""
+    command = smtp.command_refused(passage.diagnostic)
+    source = passage.generated_from
+    if not (notes or command or source) and _named(outcome):
+        return outcome
     return msgspec.structs.replace(
-        outcome,
-        notes=passage.diagnostic if _says_little(outcome) else "",
-        command=smtp.command_refused(passage.diagnostic),
-        generated_from=outcome.generated_from or passage.generated_from,
-        recipient=outcome.recipient or passage.recipient,
+        outcome, notes=notes, command=command, generated_from=source, recipient=passage.recipient
     )

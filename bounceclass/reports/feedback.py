@@ -11,7 +11,7 @@ from bounceclass.reports import origin
 from bounceclass.words import Words
 
 if TYPE_CHECKING:
-    from bounceclass.reports.dialects import Page
+    from bounceclass.reports.page import Page
 
 __all__ = ["read"]
 
@@ -34,6 +34,8 @@ _SUBJECT = Words("unsubscribe", "report", "complaint", "notification")
 def read(page: Page) -> Notice | None:
     """Return the feedback report in *mail*; see the contract in ``reports``."""
     mail = page.mail
+    if mail.report_type == "delivery-status":
+        return None
     part = next((text for kind, text in mail.machine if kind == "message/feedback-report"), None)
     if part is not None:
         return Notice(kind=Kind.FEEDBACK, dialect="arf", feedback=_report(part, mail))
@@ -66,7 +68,7 @@ def _before_arf(page: Page) -> Notice | None:
     if dmarc and mail.content_type == "multipart/report":
         return Notice(kind=Kind.FEEDBACK, feedback=FeedbackReport(type="auth-failure"), confidence=Confidence.PROBABLE)
     # a list-unsubscribe by mail (RFC 2369 3.2): an empty message whose subject is the command
-    if _UNSUBSCRIBE.fullmatch(subject) and len(mail.text.strip()) < 2000 and not origin.written_by_mailer(mail):
+    if _UNSUBSCRIBE.fullmatch(subject) and len(mail.text.strip()) < 2000 and not page.written_by_mailer:
         return Notice(kind=Kind.FEEDBACK, feedback=FeedbackReport(type="opt-out"), confidence=Confidence.PROBABLE)
     return None
 

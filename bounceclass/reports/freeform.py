@@ -19,7 +19,7 @@ from bounceclass.words import Words
 
 if TYPE_CHECKING:
     from bounceclass.model import Mail
-    from bounceclass.reports.dialects import Page
+    from bounceclass.reports.page import Page
 
 __all__ = ["passages", "read", "with_guessed_recipient"]
 
@@ -71,7 +71,7 @@ class _Spot(NamedTuple):
 def read(page: Page) -> Notice | None:
     """Return the outcomes of a notice in no known layout; see the contract in ``reports``."""
     mail = page.mail
-    if not origin.may_be_notice(mail) or origin.is_forwarded(mail):
+    if not page.may_be_notice or page.is_forwarded:
         return None
     end = min(page.end(), MAX_NOTICE)
     region = mail.text[:end]

@@ -12,7 +12,7 @@ from bounceclass.model import Action, Confidence, Kind, Notice, Outcome
 from bounceclass.reports import origin
 
 if TYPE_CHECKING:
-    from bounceclass.reports.dialects import Page
+    from bounceclass.reports.page import Page
 
 __all__ = ["read"]
 
@@ -23,7 +23,7 @@ MAX_TEXT = 64 * 1024
 def read(page: Page) -> Notice | None:
     """Return the addresses that flufl.bounce finds; see the contract in ``reports``."""
     mail = page.mail
-    if not origin.written_by_mailer(mail) or not origin.subject_tells(mail) or not mail.text.strip():
+    if not page.written_by_mailer or not origin.subject_tells(mail) or not mail.text.strip():
         return None
     import email.message  # flufl.bounce costs 57 ms to import, and few messages come here
 

@@ -10,7 +10,8 @@ from bounceclass.model import Action, Confidence, Kind, Notice, Outcome
 from bounceclass.reports import origin
 
 if TYPE_CHECKING:
-    from bounceclass.reports.dialects import Entry, Found, Layout, Page
+    from bounceclass.reports.dialects import Entry, Found
+    from bounceclass.reports.page import Page
 
 __all__ = ["author", "passages", "read"]
 
@@ -32,10 +33,9 @@ _HASHED = re.compile(r"##(?:rfc822;(\S{1,320}@[^\s#]{1,255}))?", re.I)
 
 def read(page: Page) -> Notice | None:
     """Return what the first layout with recipients finds; see the contract in ``reports``."""
-    mail = page.mail
-    if origin.is_forwarded(mail):
+    is_notice = page.may_be_notice
+    if page.is_forwarded or not (is_notice or page.may_concern_letters):
         return None
-    is_notice = origin.may_be_notice(mail)
     for found in page.candidates:
         layout = found.entry.layout
         if layout.kind not in (Kind.BOUNCE, Kind.DELAY):
@@ -76,16 +76,23 @@ def _outcomes(page: Page, found: Found) -> tuple[list[Outcome], str]:
     if pattern is None:
         return [], ""
     region, transcript, end = _region(page, found)
-    matches = [(match, address) for match in pattern.finditer(region) if (address := _address(match, layout))]
-    # an address that a reply repeats at the beginning of a line is no new recipient
-    matches = [one for index, one in enumerate(matches) if not index or one[1] != matches[index - 1][1]]
+    matches: list[re.Match[str]] = []
+    addresses: list[str] = []
+    for match in pattern.finditer(region):
+        address = fields.clean(match["address"] if found.entry.names_address else match[1])
+        if address and "@" not in address:
+            address = f"{address}@{layout.domain}" if layout.domain else None
+        # an address that a reply repeats at the beginning of a line is no new recipient
+        if address and (not addresses or address != addresses[-1]):
+            matches.append(match)
+            addresses.append(address)
     if not matches:
         return [], ""
-    delayed = layout.kind is Kind.DELAY or _says_any(found.entry.delay, page, end)
-    reasons = _reasons(found.entry, region, [match for match, _ in matches])
+    delayed = layout.kind is Kind.DELAY or (layout.delay and _says_any(found.entry.delay, page, end))
+    reasons = _reasons(found.entry, region, matches)
     parts = _parts(transcript) if len(matches) > 1 else {}
     outcomes: dict[str, Outcome] = {}
-    for (_, address), reason in zip(matches, reasons, strict=True):
+    for address, reason in zip(addresses, reasons, strict=True):
         key = address.lower()
         known = outcomes.get(key)
         if known is not None and (known.diagnostic or not reason):
@@ -126,17 +133,21 @@ def _says_any(words: tuple[str, ...], page: Page, end: int) -> bool:
 def _reasons(entry: Entry, region: str, matches: list[re.Match[str]]) -> list[str]:
     """Return the words about each recipient: on its line, after it, or where the row says."""
     limit = MAX_REASON if len(matches) <= MANY else MAX_REASON_OF_MANY
-    anywhere = entry.reason.search(region) if entry.reason is not None else None
-    shared = region[matches[-1].end() :][:limit]
-    ends = [match.start() for match in matches[1:]] + [len(region)]
+    reason = entry.reason
+    anywhere = reason.search(region) if reason is not None else None
+    shared = region[matches[-1].end() :][:limit] if entry.layout.shared else ""
     reasons = []
-    for match, end in zip(matches, ends, strict=True):
-        chunk = shared if entry.layout.shared else region[match.end() : end][:limit]
-        if entry.reason is not None:
-            found = entry.reason.search(chunk) or anywhere
+    for index, match in enumerate(matches):
+        if entry.layout.shared:
+            chunk = shared
+        else:
+            end = matches[index + 1].start() if index + 1 < len(matches) else len(region)
+            chunk = region[match.end() : end][:limit]
+        if reason is not None:
+            found = reason.search(chunk) or anywhere
             chunk = (found[1] or "") if found else ""
-        on_line = match["reason"] or "" if "reason" in match.re.groupindex else ""
-        reasons.append(f"{on_line.strip()}\n{chunk.strip()}".strip())
+        on_line = match["reason"] if entry.names_reason else None
+        reasons.append(f"{on_line.strip()}\n{chunk.strip()}".strip() if on_line else chunk.strip())
     return reasons
 
 
@@ -169,13 +180,6 @@ def _parts(transcript: str) -> dict[str, str]:
         for address in {match[0].lower() for match in origin.ADDRESS.finditer(part[:MAX_REASON])}:
             said[address] = (said.get(address, "") + part)[:MAX_REASON]
     return said
-
-
-def _address(match: re.Match[str], layout: Layout) -> str | None:
-    address = fields.clean(match["address"] if "address" in match.re.groupindex else match[1])
-    if address and "@" not in address:
-        return f"{address}@{layout.domain}" if layout.domain else None
-    return address
 
 
 def _source_of(words: str) -> tuple[str, str | None]:

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ADDRESS",
+    "has_notice_subject",
     "is_forwarded",
-    "may_be_notice",
     "names_daemon",
     "own_addresses",
     "sent_by_daemon",
@@ -77,10 +77,8 @@ def names_daemon(sender: str) -> bool:
     return _DAEMON.stand_in(sender.lower())
 
 
-def may_be_notice(mail: Mail) -> bool:
-    """Tell whether *mail* may be a notice, and not a message of a person or a list that quotes one."""
-    if written_by_mailer(mail):
-        return True
+def has_notice_subject(mail: Mail) -> bool:
+    """Tell whether *mail* may be a notice by its subject, and is no message of a person or a list that quotes one."""
     return bool(_NOTICE_SUBJECT.match(mail.get("subject"))) and not any(name in mail.headers for name in _CONVERSATION)
 
 

@@ -9,7 +9,7 @@ from bounceclass import fields
 from bounceclass.model import Action, Confidence, Kind, Notice, Outcome
 
 if TYPE_CHECKING:
-    from bounceclass.reports.dialects import Page
+    from bounceclass.reports.page import Page
 
 __all__ = ["read"]
 

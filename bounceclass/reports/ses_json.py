@@ -11,7 +11,7 @@ from bounceclass import status as statuses
 from bounceclass.model import Action, FeedbackReport, Kind, Notice, Outcome
 
 if TYPE_CHECKING:
-    from bounceclass.reports.dialects import Page
+    from bounceclass.reports.page import Page
 
 __all__ = ["read"]
 

@@ -20,7 +20,7 @@ from bounceclass.model import Mail
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["MAX_BYTES", "MAX_DEPTH", "MAX_TEXT", "parse", "parse_header"]
+__all__ = ["MAX_BYTES", "MAX_DEPTH", "MAX_TEXT", "parse", "parse_header", "readable"]
 
 NO_HEADER = "header: none"
 """The defect of a text that begins with no header."""
@@ -31,7 +31,7 @@ MAX_BROKEN = 128 * 1024
 MAX_TEXT = 512 * 1024
 """Characters of notice text that are kept."""
 MAX_HTML = 256 * 1024
-"""Characters of an HTML part that are read."""
+"""Characters of an HTML part that are kept."""
 MAX_TAGS = 10_000
 """Tags of an HTML part up to which it is parsed; HTML parsers are quadratic in nesting."""
 MAX_HTML_PARTS = 8
@@ -272,15 +272,12 @@ def _mail(root: _Node, defects: list[str]) -> Mail:
                 returned = _returned(node, defects)
         elif kind == "text/html":
             if not plain and len(html) < MAX_HTML_PARTS and not _attached(node):
-                html.append(_text(node, defects))
+                html.append(_cut(_text(node, defects), MAX_HTML, "html", defects))
         elif kind.startswith("text/") and not _attached(node):
             text = _text(node, defects)
             if text and not text.isspace():
                 plain.append(text)
-    text = "\n\n".join(plain or map(_readable, html))
-    if len(text) > MAX_TEXT:
-        text = text[:MAX_TEXT]
-        defects.append(f"text: only the first {MAX_TEXT} characters were read")
+    text = _cut("\n\n".join(plain), MAX_TEXT, "text", defects)
     headers = _fields(root.headers)
     found = _REPORT_TYPE.search(headers["content-type"][0]) if "content-type" in headers else None
     return Mail(
@@ -288,10 +285,18 @@ def _mail(root: _Node, defects: list[str]) -> Mail:
         content_type=root.content_type,
         report_type=found[1].lower() if found else "",
         text=text,
+        html=() if plain else tuple(html),
         machine=tuple(machine),
         returned=returned,
         defects=tuple(defects),
     )
+
+
+def _cut(text: str, most: int, what: str, defects: list[str]) -> str:
+    if len(text) <= most:
+        return text
+    defects.append(f"{what}: only the first {most} characters were read")
+    return text[:most]
 
 
 def _attached(node: _Node) -> bool:
@@ -371,9 +376,12 @@ def _decode(content: bytes, charset: str, defects: list[str]) -> str:
     )
 
 
-def _readable(html: str) -> str:
-    """Return the text that a browser would show of *html*."""
-    html = html[:MAX_HTML]
+def readable(mail: Mail) -> str:
+    """Return what a person would read of the notice: its plain text, or what a browser would show of its HTML."""
+    return mail.text or "\n\n".join(map(_shown, mail.html))[:MAX_TEXT]
+
+
+def _shown(html: str) -> str:
     if html.count("<") > MAX_TAGS:
         return _TAG.sub(" ", html)
     from selectolax.lexbor import LexborHTMLParser  # 15 ms, and only HTML-only notices need it

@@ -147,7 +147,9 @@ class Mail(Struct, frozen=True, kw_only=True):
     report_type: str = ""
     """The report-type of a multipart/report (RFC 6522 3), in lower case."""
     text: str = ""
-    """What a person would read of the notice, the returned message left out."""
+    """The plain text of the notice, the returned message left out."""
+    html: tuple[str, ...] = ()
+    """Its HTML where there is no plain text; ``mime.readable`` makes text of it."""
     machine: tuple[tuple[str, str], ...] = ()
     """The machine-readable parts, as (content type, text), in order."""
     returned: dict[str, list[str]] | None = None
@@ -159,7 +161,7 @@ class Mail(Struct, frozen=True, kw_only=True):
         if name not in self.headers:
             return ""
         value = self.headers[name][0]
-        if value.isprintable() and "  " not in value and len(value) <= MAX_VALUE:
+        if len(value) <= MAX_VALUE and value.isprintable() and "  " not in value:
             return value.strip()  # as nearly all are
         return " ".join(value[:MAX_VALUE].split())
 

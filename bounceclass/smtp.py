@@ -101,8 +101,8 @@ _HOST = re.compile(
     re.X | re.M,
 )
 _HOST_BEFORE = re.compile(
-    r"""([\w-][\w.-]{1,250})[ ]{0,2}\[[^\]\n]{1,60}\][ ](?:said|refused|did[ ]not[ ]like)
-      | ([\w-][\w.-]{1,250})[ ]does[ ]not[ ]like[ ]recipient
+    r"""(?<![\w-])([\w-][\w.-]{1,250})[ ]{0,2}\[[^\]\n]{1,60}\][ ](?:said|refused|did[ ]not[ ]like)
+      | (?<![\w-])([\w-][\w.-]{1,250})[ ]does[ ]not[ ]like[ ]recipient
       | ^([\w-]+(?:\.[\w-]+)+)[ ](?:gave[ ]this[ ]error|rejected[ ]your[ ]message|\#<?)""",
     re.X | re.M,
 )
@@ -166,9 +166,16 @@ def command_refused(text: str) -> str | None:
 def _hints(text: str) -> dict[str, int]:
     """Return where the first hint of each kind stands; most diagnostics have none."""
     found: dict[str, int] = {}
-    for index, start, _ in _ALL_HINTS.find_matches_as_indexes(text, overlapping=True):
-        found.setdefault(_HINT_KINDS[index], start)
+    for index, start, end in _ALL_HINTS.find_matches_as_indexes(text, overlapping=True):
+        kind = _HINT_KINDS[index]
+        if kind not in found and not (kind == "command" and _within_word(text, start, end)):
+            found[kind] = start
     return found
+
+
+def _within_word(text: str, start: int, end: int) -> bool:
+    """Tell whether what looks like a command is part of a longer word: EMAIL, MAILER-DAEMON."""
+    return text[end : end + 1].isalnum() or (start > 0 and text[start - 1].isalnum())
 
 
 def _command(text: str, hints: dict[str, int]) -> str | None:
@@ -195,6 +202,8 @@ def _host(text: str, hints: dict[str, int]) -> str | None:
 
 def _codes(text: str) -> tuple[int | None, str | None, int]:
     """Return the reply code, the status and where the reply begins."""
+    if not ("5" in text or "4" in text):
+        return None, statuses.find(text), 0
     both = _CODE_AND_STATUS.search(text)
     if both:
         status = statuses.plain(both[2])

@@ -230,6 +230,7 @@ def body(content: bytes, fields: bytes) -> bytes:
     return HEAD + fields + b"\n\n" + content
 
 
+HTML = f"html: only the first {mime.MAX_HTML} characters were read"
 SIZE = f"size: only the first {mime.MAX_BYTES} bytes were read"
 TEXT = f"text: only the first {mime.MAX_TEXT} characters were read"
 BROKEN = f"size: only the first {mime.MAX_BROKEN} bytes of a broken message were read"
@@ -271,8 +272,8 @@ SHAPES: dict[str, tuple[bytes, str, int, tuple[str, ...]]] = {
         HEAD + b"\nHi. This is the qmail-send program at x.\n" + b"<a@example.com>:\nno such user\n" * 60_000,
         "bounce", 1, (TEXT,),
     ),
-    "many tags": (body(b"<div>" * 400_000, b"Content-Type: text/html"), "none", 0, ()),
-    "many tags that are never closed": (body(b"<a " * 600_000, b"Content-Type: text/html"), "none", 0, ()),
+    "many tags": (body(b"<div>" * 400_000, b"Content-Type: text/html"), "none", 0, (HTML,)),
+    "many tags that are never closed": (body(b"<a " * 600_000, b"Content-Type: text/html"), "none", 0, (HTML,)),
     "many encoded words": (
         b"Subject: " + b"=?utf-8?q?=41?= " * 100_000 + b"\n\nx",
         "none", 0, (f"header: more than {mime.MAX_WORDS} encoded words, none was decoded",),

@@ -59,7 +59,7 @@ def read_challenge(page: Page) -> Notice | None:
         return None
     if not (_is_automatic(mail) or mail.get("return-path") == "<>"):
         return None
-    if _CHALLENGE.stand_in(subject) or _CHALLENGE.stand_in(mail.text[:8192].lower()):
+    if _CHALLENGE.stand_in(subject) or _CHALLENGE.stand_in(page.words[:8192].lower()):
         return Notice(kind=Kind.CHALLENGE, confidence=Confidence.PROBABLE)
     return None
 

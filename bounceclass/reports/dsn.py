@@ -59,18 +59,17 @@ def read(page: Page) -> Notice | None:
 
 def _read_inline(page: Page) -> Notice | None:
     """Read status fields that stand in the text: WorkMail, gateways that flatten MIME."""
-    mail = page.mail
-    lower = page.text
-    if "final-recipient:" not in lower or "action:" not in lower or not page.written_by_mailer:
+    if not page.written_by_mailer:
         return None
-    if page.is_forwarded:
+    lower = page.text
+    if "final-recipient:" not in lower or "action:" not in lower or page.is_forwarded:
         return None
     start = min(
         i
         for i in (lower.find(name) for name in ("reporting-mta:", "original-recipient:", "final-recipient:"))
         if i >= 0
     )
-    return _notice(page, [mail.text[start : page.end(start)]])
+    return _notice(page, [page.words[start : page.end(start)]])
 
 
 def _notice(page: Page, parts: list[str]) -> Notice | None:
@@ -92,7 +91,7 @@ def _notice(page: Page, parts: list[str]) -> Notice | None:
         outcomes = _with_notes(page, outcomes)
     for index, outcome in enumerate(outcomes):
         if not _named(outcome):
-            outcomes[index] = freeform.with_guessed_recipient(page.mail, outcome)
+            outcomes[index] = freeform.with_guessed_recipient(page, outcome)
     return Notice(
         kind=kind,
         dialect=dialect or "rfc3464",

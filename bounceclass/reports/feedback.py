@@ -40,10 +40,10 @@ def read(page: Page) -> Notice | None:
     if part is not None:
         return Notice(kind=Kind.FEEDBACK, dialect="arf", feedback=_report(part, mail))
     if mail.report_type == "feedback-report":
-        return Notice(kind=Kind.FEEDBACK, dialect="arf", feedback=_report(mail.text, mail))
-    head = page.text[:4096]
+        return Notice(kind=Kind.FEEDBACK, dialect="arf", feedback=_report(page.words, mail))
+    head = page.text[:4096] if mail.text else ""  # fields are not written in HTML
     if "feedback-type:" in head and "user-agent:" in head:
-        return Notice(kind=Kind.FEEDBACK, dialect="arf", feedback=_report(mail.text[:65536], mail))
+        return Notice(kind=Kind.FEEDBACK, dialect="arf", feedback=_report(page.words[:65536], mail))
     return _before_arf(page)
 
 
@@ -68,7 +68,7 @@ def _before_arf(page: Page) -> Notice | None:
     if dmarc and mail.content_type == "multipart/report":
         return Notice(kind=Kind.FEEDBACK, feedback=FeedbackReport(type="auth-failure"), confidence=Confidence.PROBABLE)
     # a list-unsubscribe by mail (RFC 2369 3.2): an empty message whose subject is the command
-    if _UNSUBSCRIBE.fullmatch(subject) and len(mail.text.strip()) < 2000 and not page.written_by_mailer:
+    if _UNSUBSCRIBE.fullmatch(subject) and len(page.words.strip()) < 2000 and not page.written_by_mailer:
         return Notice(kind=Kind.FEEDBACK, feedback=FeedbackReport(type="opt-out"), confidence=Confidence.PROBABLE)
     return None
 

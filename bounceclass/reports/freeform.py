@@ -74,14 +74,14 @@ def read(page: Page) -> Notice | None:
     if not page.may_be_notice or page.is_forwarded:
         return None
     end = min(page.end(), MAX_NOTICE)
-    region = mail.text[:end]
+    region = page.words[:end]
     delayed = _DELAYED.stand_in(region.lower()) or _DELAYED.stand_in(page.subject)
-    if not (delayed or _says_failed(mail, region)) or not _bears_out(mail, region, returned=end < len(mail.text)):
+    if not (delayed or _says_failed(mail, region)) or not _bears_out(mail, region, returned=end < len(page.words)):
         return None
     found = _addresses(mail, region)
     guessed = not found
     if guessed:
-        found = _only_recipient(mail)
+        found = _only_recipient(page)
     if not found and not _is_bare_report(mail):
         return None
     outcomes = tuple(
@@ -99,7 +99,7 @@ def read(page: Page) -> Notice | None:
         dialect=layouts.author(page)[0],
         outcomes=outcomes,
         confidence=Confidence.GUESS if guessed else Confidence.PROBABLE,
-        returned=mail.text[end:],
+        returned=page.words[end:],
     )
 
 
@@ -107,12 +107,12 @@ def passages(page: Page) -> list[Outcome]:
     """Return what the human part of a report says around each address in it."""
     mail = page.mail
     end = min(page.end(), MAX_NOTICE)
-    return [Outcome(recipient=address, diagnostic=words) for address, words in _addresses(mail, mail.text[:end])]
+    return [Outcome(recipient=address, diagnostic=words) for address, words in _addresses(mail, page.words[:end])]
 
 
-def with_guessed_recipient(mail: Mail, outcome: Outcome) -> Outcome:
+def with_guessed_recipient(page: Page, outcome: Outcome) -> Outcome:
     """Return *outcome* with the single To of the returned message, where the notice names nobody."""
-    found = _only_recipient(mail)
+    found = _only_recipient(page)
     return msgspec.structs.replace(outcome, recipient=found[0][0], guessed=True) if found else outcome
 
 
@@ -208,7 +208,7 @@ def _sent_to(mail: Mail) -> set[str]:
     return found
 
 
-def _only_recipient(mail: Mail) -> list[tuple[str, str]]:
+def _only_recipient(page: Page) -> list[tuple[str, str]]:
     """Return the single To of the returned message: it may be the list's own address."""
-    found = _sent_to(mail)
-    return [(found.pop(), mail.text[:MAX_NOTICE].strip())] if len(found) == 1 else []
+    found = _sent_to(page.mail)
+    return [(found.pop(), page.words[:MAX_NOTICE].strip())] if len(found) == 1 else []

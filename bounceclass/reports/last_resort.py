@@ -23,7 +23,7 @@ MAX_TEXT = 64 * 1024
 def read(page: Page) -> Notice | None:
     """Return the addresses that flufl.bounce finds; see the contract in ``reports``."""
     mail = page.mail
-    if not page.written_by_mailer or not origin.subject_tells(mail) or not mail.text.strip():
+    if not page.written_by_mailer or not origin.subject_tells(mail) or not page.words.strip():
         return None
     import email.message  # flufl.bounce costs 57 ms to import, and few messages come here
 
@@ -34,7 +34,7 @@ def read(page: Page) -> Notice | None:
         if mail.get(name):
             message[name] = mail.get(name)
     message["content-type"] = "text/plain"
-    message.set_payload(mail.text[:MAX_TEXT])
+    message.set_payload(page.words[:MAX_TEXT])
     try:
         temporary, permanent = all_failures(message)
     except Exception:  # noqa: BLE001 - it lets through whatever its detectors raise

@@ -72,7 +72,7 @@ def passages(page: Page) -> list[Outcome]:
 
 def _outcomes(page: Page, found: Found) -> tuple[list[Outcome], str]:
     """Return the outcomes of one layout, and the text after the notice."""
-    mail, layout, pattern = page.mail, found.entry.layout, found.entry.recipient
+    layout, pattern = found.entry.layout, found.entry.recipient
     if pattern is None:
         return [], ""
     region, transcript, end = _region(page, found)
@@ -106,12 +106,12 @@ def _outcomes(page: Page, found: Found) -> tuple[list[Outcome], str]:
             diagnostic=f"{words}\n{part[:MAX_REASON].strip()}".strip(),
             source="text",
         )
-    return list(outcomes.values()), mail.text[end:]
+    return list(outcomes.values()), page.words[end:]
 
 
 def _region(page: Page, found: Found) -> tuple[str, str, int]:
     """Return where a layout looks for recipients, the session transcript below it, and where the notice ends."""
-    text, lower, entry = page.mail.text, page.text, found.entry
+    text, lower, entry = page.words, page.text, found.entry
     start = _after(lower, entry.begin, max(found.at, 0))
     start = lower.rfind("\n", 0, start) + 1
     stop = end = page.end(start)

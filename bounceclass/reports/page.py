@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from bounceclass import mime
 from bounceclass.reports import origin
 from bounceclass.words import once
 
@@ -32,9 +33,14 @@ class Page:
         self._dialects = dialects
 
     @once
+    def words(self) -> str:
+        """What a person would read of the notice."""
+        return mime.readable(self.mail)
+
+    @once
     def text(self) -> str:
-        """The notice's text in lower case."""
-        return self.mail.text.lower()
+        """The same in lower case."""
+        return self.words.lower()
 
     @once
     def subject(self) -> str:
@@ -83,8 +89,9 @@ class Page:
     @property
     def may_concern_letters(self) -> bool:
         """Tell whether a mark of a layout stands on the page that may be no mail system's."""
-        return self._dialects.concern_letters(self._before, self.text)
+        text = self.text if self.mail.text else "".join(self.mail.html).lower()  # most HTML is a letter's
+        return self._dialects.concern_letters(self._before, text)
 
     def end(self, start: int = 0) -> int:
         """Return where the returned message begins in the notice's text, from *start* on, or its length."""
-        return next((end for end in self._found[1] if end >= start), len(self.mail.text))
+        return next((end for end in self._found[1] if end >= start), len(self.words))

@@ -28,16 +28,16 @@ def read(page: Page) -> Notice | None:
     part = next((text for kind, text in mail.machine if kind in _PARTS), None)
     if part is None and mail.report_type != "disposition-notification":
         return None
-    message, groups = fields.groups(part or mail.text)
+    message, groups = fields.groups(part or page.words)
     found = {name: value for group in (message, *groups) for name, value in group.items()}
     disposition = found.get("disposition", "").lower()
-    rejected = _REJECTED.search(mail.text)
+    rejected = _REJECTED.search(page.words)
     says_so = "(rejected)" in mail.get("auto-submitted").lower() or disposition.rstrip().endswith(
         ("failed", "failed/error")
     )
     if not rejected and not says_so:
         return Notice(kind=Kind.RECEIPT)
-    words = mail.text[rejected.end() if rejected else 0 :].strip()
+    words = page.words[rejected.end() if rejected else 0 :].strip()
     outcome = Outcome(
         original_recipient=fields.address(found.get("original-recipient", "")),
         final_recipient=fields.address(found.get("final-recipient", "")),

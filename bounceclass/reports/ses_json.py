@@ -32,7 +32,7 @@ def read(page: Page) -> Notice | None:
     mail = page.mail
     if _SENDER not in mail.get("from").lower():
         return None
-    event = _event(mail.text)
+    event = _event(page.words)
     if event is None:
         return None
     kind = str(event.get("notificationType") or event.get("eventType") or "")

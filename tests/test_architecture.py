@@ -58,6 +58,8 @@ FILE_CALLS = {
 }
 CLOCKS = {"now", "utcnow", "today", "localtime", "monotonic", "perf_counter"}
 # No log, no clock, no network, no other process, no chance
+# (last_resort silences what flufl.bounce logs)
+SILENCES = {"reports.last_resort": {"logging"}}
 FORBIDDEN = {"logging", "time", "socket", "http", "urllib", "subprocess", "threading", "random", "secrets"}
 
 
@@ -117,7 +119,7 @@ def test_imports_point_one_way(path: Path) -> None:
 
 @pytest.mark.parametrize("path", below_app(), ids=name_of)
 def test_nothing_below_app_meets_the_world(path: Path) -> None:
-    assert {module.split(".")[0] for module in imports(path)} & FORBIDDEN == set()
+    assert {module.split(".")[0] for module in imports(path)} & FORBIDDEN == SILENCES.get(name_of(path), set())
     called = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Call):

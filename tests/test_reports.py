@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -886,12 +888,31 @@ def test_what_even_the_last_resort_does_not_know(message: Mail) -> None:
     assert last_resort.read(page(message)) is None
 
 
+def test_the_last_resort_needs_no_author() -> None:
+    notice = last_resort.read(page(mail(QMAIL, headers={"subject": "failure notice"})))
+    assert notice is not None
+    assert notice.outcomes[0].recipient == "fred@example.com"
+
+
 def test_detectors_may_raise(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(message: object) -> None:
         raise RuntimeError("a detector gave up")
 
     monkeypatch.setattr("flufl.bounce.all_failures", broken)
     assert last_resort.read(page(mail(QMAIL))) is None
+
+
+def test_what_a_detector_raises_is_not_printed() -> None:
+    """In a program that has no log."""
+    code = f"""
+from flufl.bounce._detectors.qmail import Qmail
+from bounceclass import classify
+def broken(*arguments): raise RuntimeError("a detector gave up")
+Qmail.process = broken
+print(classify({"From: <>" + chr(10) + "Subject: failure notice" + chr(10) * 2 + "Hello." + chr(10)!r}).kind)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("none\n", "")
 
 
 def test_detectors_may_find_a_delay(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ It finds addresses and nothing else, so all that is drawn from it is a guess.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING
 
 from bounceclass import fields
@@ -29,8 +30,10 @@ def read(page: Page) -> Notice | None:
 
     from flufl.bounce import all_failures
 
+    _silence()
     message = email.message.Message()
-    for name in ("from", "subject", "x-mailer", "to"):
+    message["from"] = mail.get("from") or "<>"  # without one the detector for Yale raises
+    for name in ("subject", "x-mailer", "to"):
         if mail.get(name):
             message[name] = mail.get(name)
     message["content-type"] = "text/plain"
@@ -49,6 +52,14 @@ def read(page: Page) -> Notice | None:
         outcomes=tuple(outcomes),
         confidence=Confidence.GUESS,
     )
+
+
+@cache
+def _silence() -> None:
+    """Let what a detector raises be printed by nobody; handlers that a program has set up still get it."""
+    import logging
+
+    logging.getLogger("flufl.bounce").addHandler(logging.NullHandler())
 
 
 def _outcome(address: bytes, action: Action) -> Outcome:

@@ -190,15 +190,27 @@ def _with_notes(page: Page, outcomes: list[Outcome]) -> list[Outcome]:
             passage = said[0]
         elif passage is None and not names and others:
             passage = others.pop(0)
+        elif passage is None:  # QUIRK: Exim calls what an alias was expanded to by the alias
+            passage = next((one for one in others if _is_about(one, outcome, names)), None)
         noted.append(_noted(outcome, passage) if passage else outcome)
     return noted
 
 
+def _is_about(passage: Outcome, outcome: Outcome, names: list[str]) -> bool:
+    """Tell whether *passage*, of what one of *names* was expanded to, quotes the diagnostic of *outcome*."""
+    return (passage.generated_from or "").lower() in names and outcome.diagnostic in _unwrapped(passage.diagnostic)
+
+
+def _unwrapped(text: str) -> str:
+    return " ".join(text.split())
+
+
 def _noted(outcome: Outcome, passage: Outcome) -> Outcome:
+    said = passage.diagnostic
     return msgspec.structs.replace(
         outcome,
-        notes=passage.diagnostic if _says_little(outcome) else "",
-        command=smtp.command_refused(passage.diagnostic),
+        notes=said if _says_little(outcome) else "",
+        command=smtp.command_refused(said) or smtp.command_refused(_unwrapped(said)),
         generated_from=outcome.generated_from or passage.generated_from,
         recipient=outcome.recipient or passage.recipient,
     )

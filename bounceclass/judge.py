@@ -125,7 +125,7 @@ def judge(
     reading = _read(outcome, notice, recipient, rules)
     verdict = weigh(reading, rules)
     row = rules.reasons[verdict.reason]
-    hardness = severity(reading, row, delayed=outcome.action is Action.DELAYED)
+    hardness = severity(reading, row, delayed=outcome.action is Action.DELAYED or _ran_out(reading, verdict))
     confidence = _confidence(reading, verdict, notice, guessed=outcome.guessed)
     suppress = (
         row.suppress
@@ -311,6 +311,12 @@ def severity(reading: Reading, row: ReasonRow, *, delayed: bool = False) -> Seve
     if reading.status is not None:
         return Severity.SOFT if reading.status[0] == "4" else Severity.HARD
     return row.no_code
+
+
+def _ran_out(reading: Reading, verdict: Verdict) -> bool:
+    """Tell whether all that is said is that the time is over; Exim says it beside 5.0.0, whatever the cause."""
+    generic = reading.status is None or statuses.is_generic(reading.status)
+    return verdict.reason is Reason.EXPIRED and reading.code is None and generic
 
 
 def _confidence(reading: Reading, verdict: Verdict, notice: Notice, *, guessed: bool) -> Confidence:

@@ -1,0 +1,73 @@
+"""What differs from run to run, and what stands in its place."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+__all__ = ["normalised"]
+
+_DATE = re.compile(
+    rb"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), +\d{1,2} (?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) \d{4}"
+    rb" \d\d:\d\d:\d\d(?= [+-]\d{4}| [A-Z]{3}\b)"
+)
+
+
+class _Token(NamedTuple):
+    """What is made up for each message, and what the first, the second, ... of a notice becomes."""
+
+    pattern: re.Pattern[bytes]
+    stand_in: bytes
+
+
+_FIXED: dict[str, tuple[tuple[re.Pattern[bytes], bytes], ...]] = {
+    "postfix": (
+        (re.compile(rb"<20\d{12}(?=\.)"), b"<20261123100000"),
+        (re.compile(rb"(?<=[0-9A-F]\.)\d{10}(?=/)"), b"1795428000"),
+    ),
+}
+_TOKENS: dict[str, tuple[_Token, ...]] = {
+    "exim": (
+        _Token(
+            re.compile(rb"(?<![0-9A-DF-Za-z])[12][0-9A-Za-z]{5}-[0-9A-Za-z]{6}(?:[0-9A-Za-z]{5})?-[0-9A-Za-z]{2,4}\b"),
+            b"1vNvAA-0000%02d-00",
+        ),
+        _Token(re.compile(rb"\b\d{10,}-eximdsn-\d+\b"), b"1764000000-eximdsn-%d"),
+    ),
+    "opensmtpd": (
+        _Token(re.compile(rb"(?:(?<=id )|(?<=ID: <))[0-9a-f]{6,16}\b"), b"a1b2c3%02x"),
+        _Token(re.compile(rb"\b\d{15,20}(?=/mail\.)"), b"25877613335602620%02d"),
+    ),
+    "postfix": (
+        _Token(
+            re.compile(
+                rb"(?:(?<=\bid )|(?<=Queue-ID: )|(?<=--)|(?<=boundary=\")|(?<=<20261123100000\.))[0-9A-F]{5,12}\b"
+            ),
+            b"4F1A0000%02X",
+        ),
+    ),
+}
+# Of several recipients: they stand as their numbers fell out
+_UNORDERED: dict[str, tuple[tuple[re.Pattern[bytes], re.Pattern[bytes]], ...]] = {
+    "opensmtpd": (
+        (re.compile(rb"^(?:[^\s:@]+@[^\s:@]+: .*\n)+", re.M), re.compile(rb".+\n")),
+        (re.compile(rb"^(?:Final-Recipient: .*\n(?:.+\n)+\n)+", re.M), re.compile(rb"(?:.+\n)+\n")),
+    ),
+}
+
+
+def normalised(server: str, notice: bytes) -> bytes:
+    """Return a *notice* of *server* as it would be in any other run."""
+    notice = _DATE.sub(b"Mon, 23 Nov 2026 10:00:00", notice)
+    for pattern, stand_in in _FIXED.get(server, ()):
+        notice = pattern.sub(stand_in, notice)
+    for token in _TOKENS.get(server, ()):
+        notice = _numbered(token, notice)
+    for block, item in _UNORDERED.get(server, ()):
+        notice = block.sub(lambda found: b"".join(sorted(item.findall(found[0]))), notice)  # noqa: B023
+    return notice
+
+
+def _numbered(token: _Token, notice: bytes) -> bytes:
+    known: dict[bytes, bytes] = {}
+    return token.pattern.sub(lambda found: known.setdefault(found[0], token.stand_in % (len(known) + 1)), notice)

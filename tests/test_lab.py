@@ -1,0 +1,57 @@
+"""The laboratory: each server writes its notices anew, and each is judged as the script says (docs/laboratory.md)."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import pytest
+from lab import servers
+from lab.laboratory import GENERATED, SERVERS, module, written
+from lab.scenarios import SCENARIOS
+from test_fixtures import differences
+
+import bounceclass
+
+_BOOKWORM = "VERSION_CODENAME=bookworm"
+
+
+@pytest.mark.parametrize("name", SERVERS)
+def test_server(name: str) -> None:
+    try:
+        servers.check()
+        notices = written(name)
+    except servers.Unavailable as error:
+        pytest.skip(f"no {name}: {error}")
+    wrong = [
+        f"{notice.name}{line}"
+        for notice in notices
+        for line in differences(
+            {key: value for key, value in notice.expected.items() if key != "about"},
+            bounceclass.classify(notice.content).to_dict(),
+        )
+    ]
+    assert wrong == []
+    silent = {one.name for one in SCENARIOS if one.hears_nothing}
+    told_of = {str(notice.expected["about"]).split(": ")[1] for notice in notices}
+    assert told_of == {one.name for one in SCENARIOS} - silent - set(module(name).WITHOUT)
+    if _BOOKWORM in Path("/etc/os-release").read_text():  # what other versions write may differ
+        stored = {path.stem: path.read_bytes() for path in (GENERATED / name).glob("*.eml")}
+        assert {notice.name: notice.content for notice in notices} == stored
+
+
+def test_every_server_has_its_fixtures() -> None:
+    assert {folder.name for folder in GENERATED.iterdir()} == set(SERVERS)
+    assert sum(1 for _ in GENERATED.rglob("*.eml")) >= 200
+
+
+@pytest.mark.parametrize("name", SERVERS)
+def test_what_a_server_cannot_have(name: str) -> None:
+    assert set(module(name).WITHOUT) <= {one.name for one in SCENARIOS}
+
+
+def test_stored_expectations_name_codes() -> None:
+    """Whatever the script gave codes for, the expectations do, where the server repeats it."""
+    tables = [tomllib.loads(path.read_text()) for path in GENERATED.rglob("*.toml")]
+    failures = [failure for table in tables for failure in table.get("failures", ())]
+    assert sum("reply_code" in one for one in failures) > len(failures) / 2

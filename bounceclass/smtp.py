@@ -73,6 +73,7 @@ _COMMAND = re.compile(
       | (?-i:(RCPT|DATA|MAIL|TEXT|EHLO|HELO)(?:[ ](?:TO|FROM))?)[ ](?:command|response|generated[ ]following[ ]response)
       | (does[ ]not[ ]like[ ]recipient|sender[ ]was[ ]rejected|greeting[ ]failed|name[ ]was[ ]rejected|failed[ ]after[ ]I[ ]sent[ ]the[ ]message|refused[ ]to[ ]talk[ ]to[ ]me)
       | SMTP:(RCPT|MAIL|DATA|CONNECT|HELO)\b
+      | (while[ ]talking[ ]to)[ ][^\s]{1,255}\n<<<(?!(?s:.*)while[ ]talking)  # Sendmail: the last host's greeting
       | ^[ \t]{0,8}(?-i:(RCPT|MAIL|DATA|EHLO|HELO))(?:[ ](?:TO|FROM):[^\n]{0,330})?$
       )""",
     re.I | re.X | re.M,
@@ -84,7 +85,7 @@ _STAGES = {
     "data block": "DATA", "message body": "DATA", "failed after i sent the message": "DATA",
     "ehlo": "EHLO", "helo": "EHLO", "name was rejected": "EHLO", "starttls": "STARTTLS", "auth": "AUTH",
     "initial connection": "CONN", "connect": "CONN", "connection establishment": "CONN", "greeting failed": "CONN",
-    "refused to talk to me": "CONN",
+    "refused to talk to me": "CONN", "while talking to": "CONN",
 }  # fmt: skip
 # Where a report names the host that answered, in lower-case text: the words that all begin with letters are
 # found fast, those after a name only where a hint of them stands
@@ -113,6 +114,7 @@ _ALL_HOST_HINTS = words.automaton(_HOST_HINTS + _HOST_BEFORE_HINTS)
 _COMMAND_HINTS = words.automaton((
     "RCPT", "MAIL", "DATA", "BDAT", "HELO", "EHLO", "STARTTLS", "AUTH", "TEXT", "BODY", "CONNECT", "connection", "end of",
     "data block", "message body", "like recipient", "was rejected", "greeting failed", "talk to me", "I sent the message",
+    "while talking to",
 ))  # fmt: skip
 MAX_LEAD = 64
 # What frames a quoted reply, up to the reply itself
@@ -208,7 +210,7 @@ def _transcript(text: str, host: str | None) -> Reply | None:
         return None
     first = next((found for found in refusals if found[1] != "503"), refusals[0])
     said = " ".join(f"{found[1]} {found[3].strip()}" for found in refusals if found[1] == first[1])
-    commands = _COMMAND.findall(text[: first.start()])
+    commands = _COMMAND.findall(text[: first.start(1)])
     return Reply(
         code=int(first[1]),
         status=statuses.find(said),

@@ -25,6 +25,10 @@ _FIXED: dict[str, tuple[tuple[re.Pattern[bytes], bytes], ...]] = {
         (re.compile(rb"<20\d{12}(?=\.)"), b"<20261123100000"),
         (re.compile(rb"(?<=[0-9A-F]\.)\d{10}(?=/)"), b"1795428000"),
     ),
+    "sendmail": (
+        (re.compile(rb"<20\d{10}(?=\.)"), b"<202611231000"),
+        (re.compile(rb"(?<=[0-9]\.)\d{10}(?=/)"), b"1795428000"),
+    ),
 }
 _TOKENS: dict[str, tuple[_Token, ...]] = {
     "exim": (
@@ -46,6 +50,7 @@ _TOKENS: dict[str, tuple[_Token, ...]] = {
             b"4F1A0000%02X",
         ),
     ),
+    "sendmail": (_Token(re.compile(rb"\b\d[0-9A-Z]{3}[0-9A-Za-z]{4}\d{6}\b"), b"6ANA0000%06d"),),
 }
 # Of several recipients: they stand as their numbers fell out
 _UNORDERED: dict[str, tuple[tuple[re.Pattern[bytes], re.Pattern[bytes]], ...]] = {

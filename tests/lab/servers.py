@@ -121,7 +121,13 @@ def enter(arguments: list[str]) -> None:
         *arguments,
     ]
     done = subprocess.run(
-        command, check=False, cwd=ROOT / "tests", timeout=PATIENCE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        command,
+        check=False,
+        cwd=ROOT / "tests",
+        env=os.environ | {"TZ": "UTC", "LC_ALL": "C"},
+        timeout=PATIENCE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
     )
     if done.returncode:
         raise RuntimeError(f"{command[-1]}: {done.stdout.decode(errors='replace')[-5000:]}")
@@ -222,7 +228,7 @@ def submit(message: Message) -> None:
         for address in message.recipients:
             xtext = address.replace("+", "+2B").replace("=", "+3D")  # RFC 3461 section 4
             replies.append(server.rcpt(address, [option.format(xtext) for option in message.rcpt]))
-        replies.append(server.data(message.content))
+        replies.append(server.data(message.content.replace(b"\n", b"\r\n")))
         refused = [reply for reply in replies if reply[0] >= 400]
         if refused:
             raise smtplib.SMTPResponseException(*refused[0])

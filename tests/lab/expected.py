@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections import Counter
 from email import message_from_bytes
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -48,17 +47,22 @@ def notices(server: str, told: Told, bounces: Iterable[bytes], *, warns: bool) -
 
     They are in the order in which they came: of what may pass, a server that *warns* sends a delay before it gives up.
     """
-    numbers: Counter[str] = Counter()
     warned: set[str] = set()
-    found = []
+    found: dict[str, list[Notice]] = {}
     for bounce in (normalised(server, bounce) for bounce in bounces):
         scenario = _SCENARIOS[str(message_from_bytes(bounce)["to"]).strip("<>").partition("@")[0]]
         expected = _expected(scenario, bounce, told, warned if warns else None)
         name = scenario.name if expected["kind"] == "bounce" else f"{scenario.name}-{expected['kind']}"
-        numbers[name] += 1
-        name += f"-{numbers[name]}" if numbers[name] > 1 else ""
-        found.append(Notice(name, bounce, {"about": f"{server}: {scenario.name}"} | expected))
-    return found
+        found.setdefault(name, []).append(Notice(name, bounce, {"about": f"{server}: {scenario.name}"} | expected))
+    return [
+        one._replace(name=f"{name}-{number}") if number > 1 else one
+        for name, several in found.items()
+        for number, one in enumerate(sorted(several, key=_recipients), 1)
+    ]
+
+
+def _recipients(notice: Notice) -> str:
+    return str(notice.expected.get("failures"))
 
 
 def _expected(scenario: Scenario, bounce: bytes, told: Told, warned: set[str] | None) -> dict[str, object]:
@@ -70,7 +74,8 @@ def _expected(scenario: Scenario, bounce: bytes, told: Told, warned: set[str] | 
     for address, fate in sorted(scenario.recipients.items(), key=lambda one: text.find(one[0], report)):
         if address not in text[report:] and not (scenario.alias and address in text):
             continue  # what stands in a transcript alone is nothing that is reported
-        named: dict[str, object] = {"recipient": _named(scenario, address, text), "final_recipient": address}
+        named: dict[str, object] = {"recipient": _named(scenario, address, text)}
+        named |= {"final_recipient": address} if report else {}
         if not fate:
             deliveries.append(named | told.get("delivered", {}))
             continue
@@ -79,7 +84,8 @@ def _expected(scenario: Scenario, bounce: bytes, told: Told, warned: set[str] | 
         late = bool(also.get("passes", fate.passes) and asked and warned is not None and address not in warned)
         if late and warned is not None:
             warned.add(address)
-        says = named | _failure(scenario, fate, text, told, late=late)
+        says = _failure(scenario, fate, text, told, late=late)
+        says = named | {key: value for key, value in says.items() if report or key != "final_recipient"}
         failures.append(
             {key: value for key, value in says.items() if value is not None and key not in ("passes", "warned")}
         )

@@ -31,6 +31,7 @@ _FIXED: dict[str, tuple[tuple[re.Pattern[bytes], bytes], ...]] = {
     ),
 }
 _TOKENS: dict[str, tuple[_Token, ...]] = {
+    "dma": (_Token(re.compile(rb"(?:(?<=\n\tid )|(?<=Id: <))[0-9a-f]+\b"), b"%d"),),
     "exim": (
         _Token(
             re.compile(rb"(?<![0-9A-DF-Za-z])[12][0-9A-Za-z]{5}-[0-9A-Za-z]{6}(?:[0-9A-Za-z]{5})?-[0-9A-Za-z]{2,4}\b"),

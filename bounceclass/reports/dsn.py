@@ -34,6 +34,8 @@ _ACTIONS = (
     ("relay", Action.RELAYED),
     ("expand", Action.EXPANDED),
 )
+# QUIRK: what they say of all recipients was said of the first that was refused
+_BLAMES_ALL = frozenset(("nullmailer",))
 STATUS_PARTS = frozenset(
     (
         "message/delivery-status",
@@ -92,6 +94,8 @@ def _notice(page: Page, parts: list[str]) -> Notice | None:
     outcomes = [
         outcome if _named(outcome) else freeform.with_guessed_recipient(page.mail, outcome) for outcome in outcomes
     ]
+    if dialect in _BLAMES_ALL and len(outcomes) > 1:
+        outcomes = [msgspec.structs.replace(outcome, guessed=True) for outcome in outcomes]
     return Notice(
         kind=actions_kind(outcomes),
         dialect=dialect or "rfc3464",

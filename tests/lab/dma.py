@@ -69,8 +69,17 @@ def send(folder: Path, world: World, messages: list[servers.Message]) -> None:
     for process in running:  # those that have failed for now sleep, and so do their children
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGTERM)
-    old = time.time() - _LIFE
-    for path in _SPOOL.glob("Q*"):
-        os.utime(path, (old, old))
-    subprocess.run(["dma", "-D", "-q"], check=True)
+        process.wait()
+    servers.until(_gives_up)
     world.settle()
+
+
+def _gives_up() -> bool:
+    """Let it try what is left as if its time were over; tell whether nothing is left."""
+    left = list(_SPOOL.glob("Q*"))
+    old = time.time() - _LIFE
+    for path in left:
+        os.utime(path, (old, old))
+    if left:
+        subprocess.run(["dma", "-D", "-q"], check=True)
+    return not left

@@ -20,8 +20,10 @@ __all__ = ["Notice", "Told", "notices"]
 Told = dict[str, dict[str, object]]
 """What a server itself makes of what it was answered, where that is not what was scripted: by the command; by the
 name of the scenario (and -delay), which goes before; under nothing, of whatever it does not repeat the words of; under ``late``,
-of such while it tries again; under ``delivered``, of what it delivered.  ``passes`` says whether it tries again, ``warned``
+of such while it tries again; under ``delivered``, of what it delivered; under
+``several``, of several recipients, where it says of all what the first was refused for.  ``passes`` says whether it tries again, ``warned``
 whether it says so to who did not ask for that."""
+_DIALECTS = {"dma": "dragonfly"}
 _RETURNED = re.compile(rb"\n(?:From|Received|Return-Path): ", re.I)
 _SCENARIOS = {one.name: one for one in SCENARIOS}
 
@@ -51,7 +53,7 @@ def notices(server: str, told: Told, bounces: Iterable[bytes], *, warns: bool) -
     found: dict[str, list[Notice]] = {}
     for bounce in (normalised(server, bounce) for bounce in bounces):
         scenario = _SCENARIOS[str(message_from_bytes(bounce)["to"]).strip("<>").partition("@")[0]]
-        expected = _expected(scenario, bounce, told, warned if warns else None)
+        expected = _expected(_DIALECTS.get(server, server), scenario, bounce, told, warned if warns else None)
         name = scenario.name if expected["kind"] == "bounce" else f"{scenario.name}-{expected['kind']}"
         found.setdefault(name, []).append(Notice(name, bounce, {"about": f"{server}: {scenario.name}"} | expected))
     return [
@@ -65,13 +67,18 @@ def _recipients(notice: Notice) -> str:
     return str(notice.expected.get("failures"))
 
 
-def _expected(scenario: Scenario, bounce: bytes, told: Told, warned: set[str] | None) -> dict[str, object]:
+def _expected(
+    dialect: str, scenario: Scenario, bounce: bytes, told: Told, warned: set[str] | None
+) -> dict[str, object]:
     """Return what is to be made of *bounce*; it is looked at for whom it tells of, and whether in the world's words."""
     text = " ".join(_text(bounce).split())
     report = max(text.find("Reporting-MTA:"), 0)
     failures: list[dict[str, object]] = []
     deliveries: list[dict[str, object]] = []
-    for address, fate in sorted(scenario.recipients.items(), key=lambda one: text.find(one[0], report)):
+    fates = scenario.recipients
+    if len(fates) > 1 and "several" in told:
+        fates = dict.fromkeys(fates, next(filter(None, fates.values()), None))
+    for address, fate in sorted(fates.items(), key=lambda one: text.find(one[0], report)):
         if address not in text[report:] and not (scenario.alias and address in text):
             continue  # what stands in a transcript alone is nothing that is reported
         named: dict[str, object] = {"recipient": _named(scenario, address, text)}
@@ -85,13 +92,14 @@ def _expected(scenario: Scenario, bounce: bytes, told: Told, warned: set[str] | 
         if late and warned is not None:
             warned.add(address)
         says = _failure(scenario, fate, text, told, late=late)
+        says |= told.get("several", {}) if len(fates) > 1 else {}
         says = named | {key: value for key, value in says.items() if report or key != "final_recipient"}
         failures.append(
             {key: value for key, value in says.items() if value is not None and key not in ("passes", "warned")}
         )
     actions = {one["action"] for one in failures}
     kind = "bounce" if "failed" in actions else "delay" if actions else "success"
-    expected: dict[str, object] = {"kind": kind}
+    expected: dict[str, object] = {"kind": kind, "dialect": dialect}
     for option in scenario.mail:
         if option.startswith("ENVID=") and "Original-Envelope-I" in text:
             expected["envelope_id"] = option.removeprefix("ENVID=")

@@ -39,6 +39,10 @@ _TOKENS: dict[str, tuple[_Token, ...]] = {
         ),
         _Token(re.compile(rb"\b\d{10,}-eximdsn-\d+\b"), b"1764000000-eximdsn-%d"),
     ),
+    "nullmailer": (
+        _Token(re.compile(rb"(?<=nullmailer pid )\d+"), b"%d"),
+        _Token(re.compile(rb"\b\d{10}\.\d{1,6}\.\d+\b"), b"1795428000.%06d.1"),
+    ),
     "opensmtpd": (
         _Token(re.compile(rb"(?:(?<=id )|(?<=ID: <))[0-9a-f]{6,16}\b"), b"a1b2c3%02x"),
         _Token(re.compile(rb"\b\d{15,20}(?=/mail\.)"), b"25877613335602620%02d"),

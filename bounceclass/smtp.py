@@ -74,6 +74,7 @@ _COMMAND = re.compile(
       | (does[ ]not[ ]like[ ]recipient|sender[ ]was[ ]rejected|greeting[ ]failed|name[ ]was[ ]rejected|failed[ ]after[ ]I[ ]sent[ ]the[ ]message|refused[ ]to[ ]talk[ ]to[ ]me|did[ ]not[ ]like[ ]our[ ]connect)
       | SMTP:(RCPT|MAIL|DATA|CONNECT|HELO)\b
       | (while[ ]talking[ ]to)[ ][^\s]{1,255}\n<<<(?!(?s:.*)while[ ]talking)  # Sendmail: the last host's greeting
+      | >>>[ ]\((initial[ ]greeting)\)  # Courier
       | ^[ \t]{0,8}(?-i:(RCPT|MAIL|DATA|EHLO|HELO))(?:[ ](?:TO|FROM):[^\n]{0,330})?$
       )""",
     re.I | re.X | re.M,
@@ -86,7 +87,7 @@ _STAGES = {
     "ehlo": "EHLO", "helo": "EHLO", "name was rejected": "EHLO", "starttls": "STARTTLS", "auth": "AUTH",
     "initial connection": "CONN", "connect": "CONN", "connection establishment": "CONN", "greeting failed": "CONN",
     "refused to talk to me": "CONN", "while talking to": "CONN",
-    "did not like our connect": "CONN",
+    "did not like our connect": "CONN", "initial greeting": "CONN",
 }  # fmt: skip
 # Where a report names the host that answered, in lower-case text: the words that all begin with letters are
 # found fast, those after a name only where a hint of them stands
@@ -115,7 +116,7 @@ _ALL_HOST_HINTS = words.automaton(_HOST_HINTS + _HOST_BEFORE_HINTS)
 _COMMAND_HINTS = words.automaton((
     "RCPT", "MAIL", "DATA", "BDAT", "HELO", "EHLO", "STARTTLS", "AUTH", "TEXT", "BODY", "CONNECT", "connection", "end of",
     "data block", "message body", "like recipient", "was rejected", "greeting failed", "talk to me", "I sent the message",
-    "while talking to", "like our connect",
+    "while talking to", "like our connect", "initial greeting",
 ))  # fmt: skip
 MAX_LEAD = 64
 # What frames a quoted reply, up to the reply itself

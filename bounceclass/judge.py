@@ -314,9 +314,9 @@ def severity(reading: Reading, row: ReasonRow, *, delayed: bool = False) -> Seve
 
 
 def _ran_out(reading: Reading, verdict: Verdict) -> bool:
-    """Tell whether all that is said is that the time is over; Exim says it beside 5.0.0, whatever the cause."""
+    """Tell whether a server gave up what might still have passed; Exim and Courier do it with 5.0.0, whatever the cause."""
     generic = reading.status is None or statuses.is_generic(reading.status)
-    return verdict.reason is Reason.EXPIRED and reading.code is None and generic
+    return verdict.reason in (Reason.EXPIRED, Reason.NETWORK_ERROR) and reading.code is None and generic
 
 
 def _confidence(reading: Reading, verdict: Verdict, notice: Notice, *, guessed: bool) -> Confidence:

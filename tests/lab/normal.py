@@ -31,6 +31,11 @@ _FIXED: dict[str, tuple[tuple[re.Pattern[bytes], bytes], ...]] = {
     ),
 }
 _TOKENS: dict[str, tuple[_Token, ...]] = {
+    "courier": (
+        _Token(re.compile(rb"\b[0-9A-F]{16}\.[0-9A-F]{16}\.[0-9A-F]{8}\b"), b"0000000000000000.0000000069000000.%08X"),
+        _Token(re.compile(rb"=_mail\.example\.org-\d+-\d+-\d+-\d+\b"), b"=_mail.example.org-%d"),
+        _Token(re.compile(rb"(?<=<courier\.)[0-9A-F]{16}\.[0-9A-F]{8}\b"), b"0000000069000000.%08X"),
+    ),
     "dma": (_Token(re.compile(rb"(?:(?<=\n\tid )|(?<=Id: <))[0-9a-f]+\b"), b"%d"),),
     "exim": (
         _Token(

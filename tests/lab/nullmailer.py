@@ -48,7 +48,7 @@ TOLD: Told = (
     | dict.fromkeys(_NO_REPLY, _GIVES_UP)
     | {
         "": {"severity": "hard", "reason": "undetermined"},
-        "TCP": {"severity": "hard", "reason": "network_error"},
+        "TCP": {"severity": "soft", "reason": "network_error"},
         "several": {"suppress": False, "confidence": "guess"},
     }
 )

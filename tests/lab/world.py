@@ -31,7 +31,7 @@ class World:
         """Every message to the domain that we send from, with its Return-Path (RFC 5321 section 4.4)."""
         self.addresses: dict[str, str] = {}
         """Of the scenarios' servers."""
-        self._servers = [_Server(HOME, Scenario("home", {}), self.received)]
+        self._servers = [_Server(HOME, Scenario("home", {}, offers=("8BITMIME", "SMTPUTF8")), self.received)]
         records = names.exchanger("example.org", HOME)
         for number, scenario in enumerate(scenarios, 1):
             self.addresses[scenario.name] = address = f"192.0.2.{number}"

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lab import servers
-from lab.world import HOME
 
 if TYPE_CHECKING:
     from lab.expected import Told
@@ -83,7 +82,7 @@ def send(folder: Path, world: World, messages: list[servers.Message]) -> None:
 
 def _send_home() -> None:
     """Send what was written about the message."""
-    _run(HOME, life=3600)
+    _run(servers.HOME, life=3600)
     for failed in (_SPOOL / "failed").iterdir():
         failed.unlink()
 

@@ -14,8 +14,18 @@ if TYPE_CHECKING:
 
 __all__ = ["LIBRARIES", "PACKAGES", "TOLD", "WARNS", "WITHOUT", "send"]
 
-PACKAGES = ("sendmail-bin", "sendmail-base", "sendmail-cf", "m4")
-LIBRARIES = ("libdb5.3", "libldap-2.5-0", "liblockfile1", "libnsl2", "libsasl2-2", "libssl3", "libwrap0", "libsigsegv2")
+PACKAGES = ("sendmail-bin", "sendmail-base", "sendmail-cf")
+LIBRARIES = (
+    "m4",
+    "libdb5.3",
+    "libldap-2.5-0",
+    "liblockfile1",
+    "libnsl2",
+    "libsasl2-2",
+    "libssl3",
+    "libwrap0",
+    "libsigsegv2",
+)
 
 _NO_SMTPUTF8 = "Debian's knows no SMTPUTF8"
 WITHOUT = {"no-smtputf8": _NO_SMTPUTF8, "smtputf8": _NO_SMTPUTF8}

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ALIASES",
+    "HOME",
     "HOST",
     "ROOT",
     "Message",
@@ -45,6 +46,8 @@ __all__ = [
 ROOT = Path(__file__).parent.parent.parent
 HOST = "mail.example.org"
 """Every server's name."""
+HOME = "192.0.2.250"
+"""Where the mail of example.org goes."""
 ALIASES = {one.alias.partition("@")[0]: list(one.recipients) for one in SCENARIOS if one.alias}
 """By the local part there, whom mail goes to."""
 

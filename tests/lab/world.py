@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING
 
 from lab import names
 from lab.scenarios import SILENCE, Scenario
+from lab.servers import HOME
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["HOME", "World"]
+__all__ = ["World"]
 
-HOME = "192.0.2.250"
-"""Where the mail of example.org goes."""
 PATIENCE = 60
 """Seconds that a client may say nothing, and that it is kept waiting where it gets no answer."""
 

@@ -75,6 +75,8 @@ _COMMAND = re.compile(
       | SMTP:(RCPT|MAIL|DATA|CONNECT|HELO)\b
       | (while[ ]talking[ ]to)[ ][^\s]{1,255}\n<<<(?!(?s:.*)while[ ]talking)  # Sendmail: the last host's greeting
       | >>>[ ]\((initial[ ]greeting)\)  # Courier
+      | (error[ ]creating[ ]client|error[ ]saying[ ]hello):[ ]  # chasquid
+      | (?-i:(DATA))(?:[ ]closing)?[ ][45]\d\d[ ]  # chasquid
       | ^[ \t]{0,8}(?-i:(RCPT|MAIL|DATA|EHLO|HELO))(?:[ ](?:TO|FROM):[^\n]{0,330})?$
       )""",
     re.I | re.X | re.M,
@@ -88,6 +90,7 @@ _STAGES = {
     "initial connection": "CONN", "connect": "CONN", "connection establishment": "CONN", "greeting failed": "CONN",
     "refused to talk to me": "CONN", "while talking to": "CONN",
     "did not like our connect": "CONN", "initial greeting": "CONN",
+    "error creating client": "CONN", "error saying hello": "EHLO",
 }  # fmt: skip
 # Where a report names the host that answered, in lower-case text: the words that all begin with letters are
 # found fast, those after a name only where a hint of them stands
@@ -116,7 +119,7 @@ _ALL_HOST_HINTS = words.automaton(_HOST_HINTS + _HOST_BEFORE_HINTS)
 _COMMAND_HINTS = words.automaton((
     "RCPT", "MAIL", "DATA", "BDAT", "HELO", "EHLO", "STARTTLS", "AUTH", "TEXT", "BODY", "CONNECT", "connection", "end of",
     "data block", "message body", "like recipient", "was rejected", "greeting failed", "talk to me", "I sent the message",
-    "while talking to", "like our connect", "initial greeting",
+    "while talking to", "like our connect", "initial greeting", "creating client", "saying hello",
 ))  # fmt: skip
 MAX_LEAD = 64
 # What frames a quoted reply, up to the reply itself

@@ -12,7 +12,7 @@ from lab.expected import Notice, notices
 
 __all__ = ["GENERATED", "SERVERS", "module", "written"]
 
-SERVERS = ("courier", "dma", "exim", "nullmailer", "opensmtpd", "postfix", "sendmail")
+SERVERS = ("chasquid", "courier", "dma", "exim", "nullmailer", "opensmtpd", "postfix", "sendmail")
 GENERATED = servers.ROOT / "fixtures" / "generated"
 
 

@@ -21,6 +21,7 @@ class _Token(NamedTuple):
 
 
 _FIXED: dict[str, tuple[tuple[re.Pattern[bytes], bytes], ...]] = {
+    "chasquid": ((re.compile(rb"\bTLS_[A-Z0-9_]+"), b"TLS_AES_128_GCM_SHA256"),),
     "postfix": (
         (re.compile(rb"<20\d{12}(?=\.)"), b"<20261123100000"),
         (re.compile(rb"(?<=[0-9A-F]\.)\d{10}(?=/)"), b"1795428000"),
@@ -31,6 +32,10 @@ _FIXED: dict[str, tuple[tuple[re.Pattern[bytes], bytes], ...]] = {
     ),
 }
 _TOKENS: dict[str, tuple[_Token, ...]] = {
+    "chasquid": (
+        _Token(re.compile(rb"(?<=chasquid-dsn-)[\w-]{11}(?=@)"), b"%011d"),
+        _Token(re.compile(rb"(?:(?<=boundary=\")|(?<=\n--))[\w-]{11}(?=\"|\n|--\n)"), b"boundary%03d"),
+    ),
     "courier": (
         _Token(re.compile(rb"\b[0-9A-F]{16}\.[0-9A-F]{16}\.[0-9A-F]{8}\b"), b"0000000000000000.0000000069000000.%08X"),
         _Token(re.compile(rb"=_mail\.example\.org-\d+-\d+-\d+-\d+\b"), b"=_mail.example.org-%d"),

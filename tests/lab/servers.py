@@ -6,6 +6,7 @@ import os
 import shutil
 import smtplib
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -64,6 +65,8 @@ class Message(NamedTuple):
     content: bytes
     mail: tuple[str, ...] = ()
     rcpt: tuple[str, ...] = ()
+    login: tuple[str, str] | None = None
+    """User and password, where a server wants that of who submits (RFC 6409)."""
 
 
 def message(scenario: Scenario) -> Message:
@@ -223,8 +226,12 @@ def until(done: Callable[[], bool], seconds: float = 60) -> None:
 
 def submit(message: Message) -> None:
     """Hand *message* to the server that listens on 127.0.0.1; it refuses what takes an extension that it has not."""
-    with smtplib.SMTP("127.0.0.1", 25, local_hostname="localhost", timeout=20) as server:
+    port = 587 if message.login else 25
+    with smtplib.SMTP("127.0.0.1", port, local_hostname="localhost", timeout=20) as server:
         server.ehlo()
+        if message.login:
+            server.starttls(context=ssl._create_unverified_context())
+            server.login(*message.login)
         if "SMTPUTF8" in message.mail:
             server.command_encoding = "utf-8"
         replies = [server.mail(message.sender, message.mail)]

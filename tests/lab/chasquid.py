@@ -37,6 +37,9 @@ WARNS = False
 # It sends MAIL and RCPT at once.  What fails before them may pass, to it, and a domain that does not exist as well
 _ONE_OF_TWO: dict[str, object] = {"command": None}
 TOLD: Told = {
+    "": {"status": "4.0.0"},
+    "without-status": {"status": "5.0.0"},
+    "hangs-up-at-once": {"command": "CONN"},
     "CONN": {"severity": "soft"},
     "EHLO": {"severity": "soft"},
     "MAIL": _ONE_OF_TWO,

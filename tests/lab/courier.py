@@ -22,6 +22,10 @@ WARNS = True
 # A peer that says nothing at all leaves it without words, beside 4.0.0 and then 5.0.0
 _WORDLESS: dict[str, object] = {"severity": "hard", "reason": "undetermined"}
 TOLD: Told = {
+    "": {"status": "5.0.0"},
+    "late": {"status": "4.0.0"},
+    "without-status": {"status": "5.0.0"},
+    "no-smtputf8": {"reply_code": 553},
     "MX": {"reason": "domain_unknown"},
     "hangs-up-at-once": _WORDLESS,
     "silent": _WORDLESS,

@@ -22,8 +22,9 @@ WARNS = True
 # Whatever it finds nowhere to send is an "Unrouteable address", a domain that does not exist too.
 # Of what failed without a reply it says only that the time is over, and before that nothing
 TOLD: Told = {
-    "": {"reason": "expired"},
-    "late": {"reason": "undetermined"},
+    "": {"reason": "expired", "status": "5.0.0"},
+    "late": {"reason": "undetermined", "status": "4.0.0"},
+    "without-status": {"status": "5.0.0"},
     "NAME": {"reason": "user_unknown"},
     "MX": {"reason": "domain_no_mail"},
     "alias": {"final_recipient": "team@mail.example.org"},

@@ -63,8 +63,9 @@ def notices(server: str, told: Told, bounces: Iterable[bytes], *, warns: bool) -
     ]
 
 
-def _recipients(notice: Notice) -> str:
-    return str(notice.expected.get("failures"))
+def _recipients(notice: Notice) -> list[object]:
+    failures = notice.expected.get("failures")
+    return [one["recipient"] for one in failures] if isinstance(failures, list) else []
 
 
 def _expected(
@@ -130,8 +131,8 @@ def _failure(scenario: Scenario, fate: Fate, text: str, told: Told, *, late: boo
     if rest and rest.encode("ascii", "replace").split(b"?")[0].decode() in text:  # what is beyond that, servers escape
         says |= {"reply_code": int(code), "command": "DATA" if fate.at == "END" else fate.at}
         says |= {"status": status} if status else {}
-        says |= told.get(fate.at, {}) | told.get(scenario.name, {})
     else:
-        says |= told.get("late" if late else "", {}) | told.get(fate.at, {}) | told.get(scenario.name, {})
-        says |= told.get(f"{scenario.name}-delay", {}) if late else {}
+        says |= told.get("late" if late else "", {})
+    says |= told.get(fate.at, {}) | told.get(scenario.name, {})
+    says |= told.get(f"{scenario.name}-delay", {}) if late else {}
     return says | ({"severity": "soft", "suppress": False} if late else {})

@@ -46,7 +46,8 @@ TOLD: Told = (
     dict.fromkeys(("CONN", "EHLO", "MAIL", "RCPT", "DATA", "END"), _NOT_NAMED)
     | dict.fromkeys(_NO_REPLY, _GIVES_UP)
     | {
-        "": {"severity": "hard", "reason": "undetermined"},
+        "": {"severity": "hard", "reason": "undetermined", "status": "5.0.0"},
+        "without-status": {"status": "5.0.0"},
         "TCP": {"severity": "soft", "reason": "network_error"},
         "several": {"suppress": False, "confidence": "guess"},
     }

@@ -29,15 +29,16 @@ WARNS = True
 # may, it says at the end only that the envelope has expired, and calls that a delay once more (Action, Subject, text).
 _NOT_NAMED: dict[str, object] = {"command": None}
 TOLD: Told = dict.fromkeys(("MAIL", "RCPT", "DATA", "END"), _NOT_NAMED) | {
-    "": {"action": "delayed", "severity": "soft", "reason": "expired", "suppress": False},
-    "late": {"reason": "network_error"},
+    "": {"action": "delayed", "severity": "soft", "reason": "expired", "suppress": False, "status": "4.4.7"},
+    "late": {"reason": "network_error", "status": "4.0.0"},
+    "without-status": {"status": "5.0.0"},
     "CONN": {"passes": True},
     "EHLO": {"passes": True},
-    "NAME": {"action": "failed", "severity": "hard", "reason": "domain_unknown", "suppress": True},
+    "NAME": {"action": "failed", "severity": "hard", "reason": "domain_unknown", "suppress": True, "status": "5.0.0"},
     "MX": {"passes": True},
     "null-mx-delay": {"reason": "domain_no_mail"},
     "no-delay": {"warned": True},
-    "size-offered": {"action": "failed", "severity": "hard", "reason": "message_too_large"},
+    "size-offered": {"action": "failed", "severity": "hard", "reason": "message_too_large", "status": "5.0.0"},
 }
 
 _CONFIGURATION = """\

@@ -21,7 +21,18 @@ WITHOUT: dict[str, str] = {}
 WARNS = True
 # It goes on to the next exchanger after a 5yz greeting, and then reports it as 4yz; of a 5yz to EHLO it says
 # what it says of a greeting
-TOLD: Told = {"CONN": {"severity": "soft", "passes": True}, "EHLO": {"command": "CONN"}}
+TOLD: Told = {
+    "": {"status": "4.4.2"},
+    "late": {"status": "4.4.2"},
+    "NAME": {"status": "5.4.4"},
+    "MX": {"status": "5.1.0"},
+    "TCP": {"status": "4.4.1"},
+    "CONN": {"severity": "soft", "passes": True},
+    "EHLO": {"command": "CONN"},
+    "without-status": {"status": "5.0.0"},
+    "size-offered": {"status": "5.3.4"},
+    "no-smtputf8": {"status": "5.6.7"},
+}
 
 _MAIN = """\
 compatibility_level = 3.6

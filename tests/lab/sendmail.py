@@ -30,7 +30,23 @@ LIBRARIES = (
 _NO_SMTPUTF8 = "Debian's knows no SMTPUTF8"
 WITHOUT = {"no-smtputf8": _NO_SMTPUTF8, "smtputf8": _NO_SMTPUTF8}
 WARNS = True
+# Where there was no reply, it makes one
+_READ_ERROR: dict[str, object] = {"reply_code": 451, "status": "4.4.1"}
+_RESET: dict[str, object] = {"reply_code": 421, "status": "4.4.1"}
+_NONE: dict[str, object] = {"reply_code": None, "status": "4.4.2"}
 TOLD: Told = {
+    "NAME": {"reply_code": 550, "status": "5.1.2"},
+    "MX": {"reply_code": 556, "status": "5.1.10"},
+    "nobody-listens": {"status": "4.4.7"},
+    "nobody-listens-delay": {"status": "4.4.1"},
+    "hangs-up-at-once": _READ_ERROR,
+    "hangs-up-at-once-delay": _NONE,
+    "hangs-up": _RESET,
+    "hangs-up-at-the-end": _READ_ERROR,
+    "silent": _READ_ERROR,
+    "silent-delay": _NONE,
+    "silent-at-the-end": _READ_ERROR,
+    "without-status": {"status": "5.1.1"},
     "alias": {"final_recipient": "team@mail.example.org"},
     "alias-of-three": {"final_recipient": "all@mail.example.org"},
 }

@@ -130,7 +130,7 @@ def judge(
     reading = _read(outcome, notice, recipient, rules)
     verdict = weigh(reading, rules)
     row = rules.reasons[verdict.reason]
-    hardness = severity(reading, row, delayed=outcome.action is Action.DELAYED)
+    hardness = severity(reading, row, delayed=outcome.action is Action.DELAYED or _ran_out(reading, verdict))
     confidence = _confidence(reading, verdict, notice, guessed=outcome.guessed)
     suppress = (
         row.suppress
@@ -315,6 +315,12 @@ def severity(reading: Reading, row: ReasonRow, *, delayed: bool = False) -> Seve
     if reading.status is not None:
         return Severity.SOFT if reading.status[0] == "4" else Severity.HARD
     return row.no_code
+
+
+def _ran_out(reading: Reading, verdict: Verdict) -> bool:
+    """Tell whether a server gave up what might still have passed; Exim and Courier do it with 5.0.0, whatever the cause."""
+    generic = reading.status is None or statuses.is_generic(reading.status)
+    return verdict.reason in (Reason.EXPIRED, Reason.NETWORK_ERROR) and reading.code is None and generic
 
 
 def _confidence(reading: Reading, verdict: Verdict, notice: Notice, *, guessed: bool) -> Confidence:

@@ -179,7 +179,7 @@ class Outcome(Struct, frozen=True, kw_only=True):
     generated_from: str | None = None
     """The address that the notice says this one was expanded or generated from."""
     guessed: bool = False
-    """The address was taken from the returned message; the notice names none."""
+    """The address was taken from the returned message, for the notice names none; or another may be meant."""
     action: Action | None = None
     status: str | None = None
     """The Status field: the reporting MTA's translation."""

@@ -71,8 +71,12 @@ _COMMAND = re.compile(
            message[ ]body|connection[ ]establishment)
       | \[(RCPT_TO|MAIL_FROM|DATA|BODY|CONNECT|EHLO|HELO|END_OF_DATA)\]
       | (?-i:(RCPT|DATA|MAIL|TEXT|EHLO|HELO)(?:[ ](?:TO|FROM))?)[ ](?:command|response|generated[ ]following[ ]response)
-      | (does[ ]not[ ]like[ ]recipient|sender[ ]was[ ]rejected|greeting[ ]failed|name[ ]was[ ]rejected|failed[ ]after[ ]I[ ]sent[ ]the[ ]message|refused[ ]to[ ]talk[ ]to[ ]me)
+      | (does[ ]not[ ]like[ ]recipient|sender[ ]was[ ]rejected|greeting[ ]failed|name[ ]was[ ]rejected|failed[ ]after[ ]I[ ]sent[ ]the[ ]message|refused[ ]to[ ]talk[ ]to[ ]me|did[ ]not[ ]like[ ]our[ ]connect)
       | SMTP:(RCPT|MAIL|DATA|CONNECT|HELO)\b
+      | (while[ ]talking[ ]to)[ ][^\s]{1,255}\n<<<(?!(?s:.*)while[ ]talking)  # Sendmail: the last host's greeting
+      | >>>[ ]\((initial[ ]greeting)\)  # Courier
+      | (error[ ]creating[ ]client|error[ ]saying[ ]hello):[ ]  # chasquid
+      | (?-i:(DATA))(?:[ ]closing)?[ ][45]\d\d[ ]  # chasquid
       | ^[ \t]{0,8}(?-i:(RCPT|MAIL|DATA|EHLO|HELO))(?:[ ](?:TO|FROM):[^\n]{0,330})?$
       )""",
     re.I | re.X | re.M,
@@ -85,7 +89,9 @@ _STAGES = {
     "data block": "DATA", "message body": "DATA", "failed after i sent the message": "DATA",
     "ehlo": "EHLO", "helo": "EHLO", "name was rejected": "EHLO", "starttls": "STARTTLS", "auth": "AUTH",
     "initial connection": "CONN", "connect": "CONN", "connection establishment": "CONN", "greeting failed": "CONN",
-    "refused to talk to me": "CONN",
+    "refused to talk to me": "CONN", "while talking to": "CONN",
+    "did not like our connect": "CONN", "initial greeting": "CONN",
+    "error creating client": "CONN", "error saying hello": "EHLO",
 }  # fmt: skip
 # Where a report names the host that answered, in lower-case text: the words that all begin with letters are
 # found fast, those after a name only where a hint of them stands
@@ -113,8 +119,11 @@ _HOST_BEFORE_HINTS = ("] said", "] refused", "] did not like", "does not like re
 _COMMAND_HINTS = (
     "RCPT", "MAIL", "DATA", "BDAT", "HELO", "EHLO", "STARTTLS", "AUTH", "TEXT", "BODY", "CONNECT", "connection", "end of",
     "data block", "message body", "like recipient", "was rejected", "greeting failed", "talk to me", "I sent the message",
+    "while talking to", "like our connect", "initial greeting", "creating client", "saying hello",
 )  # fmt: skip
 MAX_LEAD = 64
+# QUIRK: Postfix ends its lines anywhere: "(in reply\nto RCPT TO command)", "refused to talk\nto me"
+_WRAPPED_HINTS = ("reply", "refused")
 # One of these stands in all that _TRANSCRIPT finds
 _TRANSCRIPT_HINTS = ("<<<", "Received >>>", "Remote server replied:")
 
@@ -129,6 +138,7 @@ _KINDS = {
     "before": sorted(_spellings(_HOST_BEFORE_HINTS)),
     "command": _COMMAND_HINTS,
     "transcript": _TRANSCRIPT_HINTS,
+    "wrapped": _WRAPPED_HINTS,
 }
 _HINT_KINDS = [kind for kind, hints in _KINDS.items() for _ in hints]
 _ALL_HINTS = words.automaton(hint for hints in _KINDS.values() for hint in hints)
@@ -160,7 +170,12 @@ def dissect(diagnostic: str) -> Reply:
 def command_refused(text: str) -> str | None:
     """Return the command that *text* says was refused: CONN, EHLO, STARTTLS, AUTH, MAIL, RCPT or DATA."""
     text = text[:MAX_DIAGNOSTIC]
-    return _command(text, _hints(text))
+    hints = _hints(text)
+    command = _command(text, hints)
+    if command is None and "wrapped" in hints and "\n" in text:
+        text = words.on_one_line(text)
+        command = _command(text, _hints(text))
+    return command
 
 
 def _hints(text: str) -> dict[str, int]:
@@ -243,7 +258,7 @@ def _transcript(text: str, host: str | None) -> Reply | None:
         return None
     first = next((found for found in refusals if found[1] != "503"), refusals[0])
     said = " ".join(f"{found[1]} {found[3].strip()}" for found in refusals if found[1] == first[1])
-    commands = _COMMAND.findall(text[: first.start()])
+    commands = _COMMAND.findall(text[: first.start(1)])
     return Reply(
         code=int(first[1]),
         status=statuses.find(said),

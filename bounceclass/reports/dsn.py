@@ -11,6 +11,7 @@ from bounceclass import fields, smtp
 from bounceclass import status as statuses
 from bounceclass.model import Action, Confidence, Kind, Notice, Outcome
 from bounceclass.reports import freeform, layouts
+from bounceclass.words import on_one_line
 
 if TYPE_CHECKING:
     from bounceclass.fields import Fields
@@ -36,6 +37,8 @@ _ACTIONS = (
     ("expand", Action.EXPANDED),
 )
 _LETTER = re.compile(r"[^\W\d_]")
+# QUIRK: what they say of all recipients was said of the first that was refused
+_BLAMES_ALL = frozenset(("nullmailer",))
 STATUS_PARTS = frozenset(
     (
         "message/delivery-status",
@@ -92,6 +95,8 @@ def _notice(page: Page, parts: list[str]) -> Notice | None:
     for index, outcome in enumerate(outcomes):
         if not _named(outcome):
             outcomes[index] = freeform.with_guessed_recipient(page, outcome)
+    if dialect in _BLAMES_ALL and len(outcomes) > 1:
+        outcomes = [msgspec.structs.replace(outcome, guessed=True) for outcome in outcomes]
     return Notice(
         kind=kind,
         dialect=dialect or "rfc3464",
@@ -182,19 +187,26 @@ def _with_notes(page: Page, outcomes: list[Outcome]) -> list[Outcome]:
     others = [passage for address, passage in by_address.items() if address not in named]
     noted = []
     for outcome in outcomes:
-        final, original = outcome.final_recipient, outcome.original_recipient
-        passage = (by_address.get(final.lower()) if final else None) or (
-            by_address.get(original.lower()) if original else None
-        )
-        if passage is None and others and not (final or original):
+        names = [name.lower() for name in (outcome.final_recipient, outcome.original_recipient) if name]
+        passage = next((by_address[name] for name in names if name in by_address), None)
+        if passage is None and not names and others:
             passage = others.pop(0)
+        elif passage is None:  # QUIRK: Exim calls what an alias was expanded to by the alias
+            passage = next((one for one in others if _is_about(one, outcome, names)), None)
         noted.append(_noted(outcome, passage) if passage else outcome)
     return noted
 
 
+def _is_about(passage: Outcome, outcome: Outcome, names: list[str]) -> bool:
+    """Tell whether *passage*, of what one of *names* was expanded to, quotes the diagnostic of *outcome*."""
+    source = (passage.generated_from or "").lower()
+    return source in names and outcome.diagnostic in on_one_line(passage.diagnostic)
+
+
 def _noted(outcome: Outcome, passage: Outcome) -> Outcome:
-    notes = passage.diagnostic if _says_little(outcome) else ""
-    command = smtp.command_refused(passage.diagnostic)
+    said = passage.diagnostic
+    notes = said if _says_little(outcome) else ""
+    command = smtp.command_refused(said)
     source = passage.generated_from
     if not (notes or command or source) and _named(outcome):
         return outcome

@@ -1,0 +1,71 @@
+"""The laboratory: each server writes its notices anew, and each is judged as the script says (docs/laboratory.md)."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from lab import servers
+from lab.laboratory import GENERATED, SERVERS, module, written
+from lab.scenarios import SCENARIOS
+from test_fixtures import differences
+
+import bounceclass
+
+if TYPE_CHECKING:
+    from lab.expected import Notice
+
+_BOOKWORM = "VERSION_CODENAME=bookworm"
+
+
+def _codes_of_nobody(notice: Notice) -> list[str]:
+    """Name what we say of commands and codes that neither the world nor the server said."""
+    expected: Any = notice.expected.get("failures", [])
+    got = bounceclass.classify(notice.content).to_dict()["failures"]
+    return [
+        f"{key} {ours[key]}"
+        for told, ours in zip(expected, got, strict=True)
+        for key in ("command", "reply_code", "status")
+        if key not in told and ours[key] is not None
+    ]
+
+
+@pytest.mark.parametrize("name", SERVERS)
+def test_server(name: str) -> None:
+    try:
+        servers.check()
+        notices = written(name)
+    except servers.Unavailable as error:
+        pytest.skip(f"no {name}: {error}")
+    wrong = [
+        f"{notice.name}{line}"
+        for notice in notices
+        for line in differences(
+            {key: value for key, value in notice.expected.items() if key != "about"},
+            bounceclass.classify(notice.content).to_dict(),
+        )
+    ]
+    wrong += [f"{notice.name}: {code}" for notice in notices for code in _codes_of_nobody(notice)]
+    assert wrong == []
+    silent = {one.name for one in SCENARIOS if one.hears_nothing}
+    told_of = {str(notice.expected["about"]).split(": ")[1] for notice in notices}
+    assert told_of == {one.name for one in SCENARIOS} - silent - set(module(name).WITHOUT)
+    if _BOOKWORM in Path("/etc/os-release").read_text():  # what other versions write may differ
+        stored = {path.stem: path.read_bytes() for path in (GENERATED / name).glob("*.eml")}
+        assert {notice.name: notice.content for notice in notices} == stored
+
+
+def test_the_table_of_servers() -> None:
+    page = (servers.ROOT / "docs" / "laboratory.md").read_text()
+    rows = re.findall(r"^\| `([a-z]+)` \| ([a-z0-9, -]+) \| (\d+) \|", page, re.M)
+    assert [(name, packages.split(", "), int(notices)) for name, packages, notices in rows] == [
+        (name, list(module(name).PACKAGES), len([*(GENERATED / name).glob("*.eml")])) for name in SERVERS
+    ]
+    assert {folder.name for folder in GENERATED.iterdir()} == set(SERVERS)
+
+
+@pytest.mark.parametrize("name", SERVERS)
+def test_what_a_server_cannot_have(name: str) -> None:
+    assert set(module(name).WITHOUT) <= {one.name for one in SCENARIOS}

@@ -32,7 +32,7 @@ class World:
         """Of the scenarios' servers."""
         self._servers = [_Server(HOME, Scenario("home", {}, offers=("8BITMIME", "SMTPUTF8")), self.received)]
         records = names.exchanger("example.org", HOME)
-        for number, scenario in enumerate(scenarios, 1):
+        for number, scenario in enumerate(scenarios, 100):  # as long as each other, for lines are folded by length
             self.addresses[scenario.name] = address = f"192.0.2.{number}"
             if scenario.fate("MX"):
                 records[scenario.domain, "MX"] = "0 ."

@@ -59,8 +59,8 @@ world:
   driver = smtp
   hosts_try_dane =
   dnssec_request_domains =
-  command_timeout = 1s
-  final_timeout = 1s
+  command_timeout = 3s
+  final_timeout = 3s
 begin retry
 """
 
@@ -76,7 +76,7 @@ def send(folder: Path, world: World, messages: list[servers.Message]) -> None:
     server = subprocess.Popen(["exim4", "-bdf"])
     servers.listening()
     servers.submit_all(messages)
-    world.settle(2)
+    world.settle()
     subprocess.run(["exim4", "-qff"], check=True)
     servers.etc("exim4/exim4.conf", _CONFIGURATION + "* * F,1s,1s\n")
     subprocess.run(["exim4", "-qff"], check=True)

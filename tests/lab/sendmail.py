@@ -56,8 +56,8 @@ include(`/usr/share/sendmail/cf/m4/cf.m4')dnl
 OSTYPE(`linux')dnl
 define(`confDOMAIN_NAME', `mail.example.org')dnl
 define(`ALIAS_FILE', `/etc/aliases')dnl
-define(`confTO_INITIAL', `1s')dnl
-define(`confTO_DATAFINAL', `1s')dnl
+define(`confTO_INITIAL', `3s')dnl
+define(`confTO_DATAFINAL', `3s')dnl
 define(`confPID_FILE', `/run/sendmail.pid')dnl
 define(`confSERVICE_SWITCH_FILE', `/etc/mail/service.switch')dnl
 define(`confHOST_STATUS_DIRECTORY', `')dnl

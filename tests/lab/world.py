@@ -44,7 +44,7 @@ class World:
             threading.Thread(target=server.serve_forever, daemon=True).start()
         names.serve(records)
 
-    def settle(self, seconds: float = 4) -> None:
+    def settle(self, seconds: float = 8) -> None:
         """Wait until nothing has come back for so long."""
         known, since = -1, time.monotonic()
         while time.monotonic() < since + seconds:

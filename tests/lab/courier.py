@@ -22,6 +22,7 @@ WARNS = True
 # A peer that says nothing at all leaves it without words, beside 4.0.0 and then 5.0.0
 _WORDLESS: dict[str, object] = {"severity": "hard", "reason": "undetermined"}
 TOLD: Told = {
+    "expanded": {"action": "relayed"},
     "": {"status": "5.0.0"},
     "late": {"status": "4.0.0"},
     "without-status": {"status": "5.0.0"},

@@ -22,6 +22,8 @@ WARNS = True
 # Whatever it finds nowhere to send is an "Unrouteable address", a domain that does not exist too.
 # Of what failed without a reply it says only that the time is over, and before that nothing
 TOLD: Told = {
+    "delivered": {"action": "delivered"},
+    "expanded": {"action": "delivered"},
     "": {"reason": "expired", "status": "5.0.0"},
     "late": {"reason": "undetermined", "status": "4.0.0"},
     "without-status": {"status": "5.0.0"},

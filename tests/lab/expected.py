@@ -20,7 +20,8 @@ __all__ = ["Notice", "Told", "notices"]
 Told = dict[str, dict[str, object]]
 """What a server itself makes of what it was answered, where that is not what was scripted: by the command; by the
 name of the scenario (and -delay), which goes before; under nothing, of whatever it does not repeat the words of; under ``late``,
-of such while it tries again; under ``delivered``, of what it delivered; under
+of such while it tries again; under ``delivered`` and ``expanded``, of what it delivered, or
+to an alias; under
 ``several``, of several recipients, where it says of all what the first was refused for.  ``passes`` says whether it tries again, ``warned``
 whether it says so to who did not ask for that."""
 _DIALECTS = {"dma": "dragonfly"}
@@ -85,7 +86,7 @@ def _expected(
         named: dict[str, object] = {"recipient": _named(scenario, address, text)}
         named |= {"final_recipient": address} if report else {}
         if not fate:
-            deliveries.append(named | told.get("delivered", {}))
+            deliveries.append(named | {"action": "relayed"} | told.get("delivered", {}))
             continue
         also = told.get(fate.at, {}) | told.get(scenario.name, {})
         asked = also.get("warned", scenario.hears_of_delays)
@@ -98,6 +99,8 @@ def _expected(
         failures.append(
             {key: value for key, value in says.items() if value is not None and key not in ("passes", "warned")}
         )
+    if not failures and not deliveries:
+        deliveries.append({"recipient": scenario.alias, "action": "expanded"} | told.get("expanded", {}))
     actions = {one["action"] for one in failures}
     kind = "bounce" if "failed" in actions else "delay" if actions else "success"
     expected: dict[str, object] = {"kind": kind, "dialect": dialect}

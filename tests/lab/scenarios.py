@@ -238,5 +238,8 @@ SCENARIOS = (
     Scenario("no-delay", {"fred": _GREYLISTED}, rcpt=("NOTIFY=FAILURE",)),
     Scenario("never", {"fred": _UNKNOWN}, rcpt=("NOTIFY=NEVER",)),
     Scenario("success", {"fred": None}, mail=("ENVID=QQ271828",), rcpt=("NOTIFY=SUCCESS,FAILURE", "ORCPT=rfc822;{}")),
+    Scenario(
+        "success-of-alias", {"ann": None, "joan": None}, alias="both@mail.example.org", rcpt=("NOTIFY=SUCCESS,FAILURE",)
+    ),
     Scenario("success-and-failure", {"ann": None, "fred": _UNKNOWN}, rcpt=("NOTIFY=SUCCESS,FAILURE",)),
 )

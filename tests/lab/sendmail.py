@@ -28,7 +28,11 @@ LIBRARIES = (
 )
 
 _NO_SMTPUTF8 = "Debian's knows no SMTPUTF8"
-WITHOUT = {"no-smtputf8": _NO_SMTPUTF8, "smtputf8": _NO_SMTPUTF8}
+WITHOUT = {
+    "no-smtputf8": _NO_SMTPUTF8,
+    "smtputf8": _NO_SMTPUTF8,
+    "success-of-alias": "it tells nobody that it expanded an alias",
+}
 WARNS = True
 # Where there was no reply, it makes one
 _READ_ERROR: dict[str, object] = {"reply_code": 451, "status": "4.4.1"}

@@ -189,12 +189,8 @@ def user(name: str, number: int) -> None:
 
 def give(folder: Path, user: str) -> None:
     """Let *user* write in *folder*."""
-    shutil.chown(folder, user)
-    for path in folder.rglob("*"):
+    for path in (folder, *folder.rglob("*")):
         shutil.chown(path, user)
-    for parent in (folder, *folder.parents):
-        if parent.stat().st_uid == os.getuid() and parent != Path("/"):
-            parent.chmod(parent.stat().st_mode | 0o111)
 
 
 def empty(path: str) -> None:

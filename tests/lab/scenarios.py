@@ -98,7 +98,7 @@ SCENARIOS = (
         suppress=True,
     ),
     _refused(
-        "utf-8", "RCPT", "550 5.1.1 Empfänger unbekannt: dieses Postfach gibt es nicht", "user_unknown", suppress=True
+        "umlaut", "RCPT", "550 5.1.1 Empfänger unbekannt: dieses Postfach gibt es nicht", "user_unknown", suppress=True
     ),
     _refused(
         "with-address",
@@ -172,7 +172,7 @@ SCENARIOS = (
     _refused("unknown-at-the-end", "END", "550 5.1.1 User unknown", "user_unknown", suppress=True),
     _refused("spam", "END", "550 5.7.1 Message rejected as spam", "spam_content"),
     _refused(
-        "utf-8-at-the-end",
+        "umlaut-at-the-end",
         "END",
         "550-5.7.1 Nachricht abgelehnt: sie gilt als unerwünschte Werbung.\n550 5.7.1 Message rejected as spam",
         "spam_content",

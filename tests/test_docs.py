@@ -100,7 +100,7 @@ def test_command_lines_parse(line: str, monkeypatch: pytest.MonkeyPatch) -> None
         comments=True,
     )[1:]
     command: click.Command = cli
-    context = click.Context(cli)
+    context = click.Context(cli, **cli.context_settings)  # click remembers by it which options ask for help
     while isinstance(command, click.Group) and words:
         found = command.get_command(context, words[0])
         if found is None:

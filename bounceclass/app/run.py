@@ -284,9 +284,11 @@ def report(outcome: Outcome, *, quiet: bool, dry_run: bool) -> None:
 
 @click.command(
     epilog="""\b
-    Examples:
-      bounces: "|/usr/bin/bounceclass pipe"                   (aliases)
+    Example:
       bounceclass pipe --config /etc/bounceclass/config.toml < bounce.eml
+
+    The server runs it as the user whom the ledger belongs to, so not from an alias, which is
+    run as nobody: docs/postfix.md, docs/exim.md.
 
     Exit code: 0 the message is in the ledger, 75 anything else: the mail server keeps it and tries again.
     """

@@ -43,3 +43,7 @@ def test_the_dead_are_refused_and_nobody_else(server: str, tmp_path: Path) -> No
     assert found["delivered"]["fourth"] == ["fred@shop.example.com"]
     # what comes while bounceclass is broken is not lost
     assert found["while it was broken"].startswith(f"{LATE}: suspect ")
+    # after a month the dead are tried again, and the next bounce counts at once
+    assert found["suppressed after a month"] == []
+    assert found["refused after a month"] == {}
+    assert found["suppressed again"] == sorted(DEAD - {"fred@shop.example.com"})

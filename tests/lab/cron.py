@@ -40,7 +40,7 @@ def main(folder: Path) -> dict[str, object]:
     found: dict[str, object] = {}
     _arrive(bounce("fred@example.com", number=1), _UNCLEAR)
     _next_run()
-    servers.until(_MAIL.exists, 30, "what needs a person is mailed")
+    servers.until(_MAIL.exists, what="what needs a person is mailed")
     _arrive(bounce("joan@example.com", number=2))
     _next_run()
     found["mail"] = [(message["To"], message["Subject"], message.get_payload()) for message in mailbox.mbox(_MAIL)]
@@ -61,9 +61,9 @@ def _next_run() -> None:
     """Start cron a moment before its next run is due, and stop it when that has ended."""
     machine.set_clock(f"{EVERY - _SPARE - time.time() % EVERY:+.0f}")
     machine.shell("service cron start")
-    servers.until(lambda: not any((_MAILDIR / "new").iterdir()), 30, "cron works through the mailbox")
-    servers.until(lambda: not machine.shell("pgrep -u bounceclass || true"), 30, "the run ends")
-    servers.until(lambda: "queue is empty" in machine.shell("mailq"), 30, "cron's mail arrives")
+    servers.until(lambda: not any((_MAILDIR / "new").iterdir()), what="cron works through the mailbox")
+    servers.until(lambda: not machine.shell("pgrep -u bounceclass || true"), what="the run ends")
+    servers.until(lambda: "queue is empty" in machine.shell("mailq"), what="cron's mail arrives")
     machine.shell("kill $(cat /run/crond.pid) && rm /run/crond.pid")
 
 

@@ -32,6 +32,7 @@ def fetch(packages: tuple[str, ...], folder: Path) -> None:
 
 def become() -> None:
     """Turn this process's namespaces into mail.example.org, where whatever is written is written to memory."""
+    # Programs of root's are run here, and scripts of packages: what is not covered is out of their reach
     subprocess.run(["umount", "--recursive", "--lazy", "/sys/fs/cgroup"], check=False, stderr=subprocess.DEVNULL)
     servers.connect()
     layers = Path("/mnt")
@@ -65,7 +66,7 @@ def _cover(place: Path, layers: Path) -> None:
         path.mkdir()
     options = f"lowerdir={place},upperdir={upper},workdir={work}"
     subprocess.run(["mount", "-t", "overlay", "overlay", "-o", options, place], check=True)
-    place.chmod(mode | 0o001)
+    place.chmod(mode | 0o011)
 
 
 def install(folder: Path, *packages: str) -> None:
@@ -79,7 +80,7 @@ def install(folder: Path, *packages: str) -> None:
 
 
 def set_clock(offset: str) -> None:
-    """Let every process that begins from now on see the time *offset* away in seconds (``-86400``), by Debian's libfaketime."""
+    """Let every process that begins from now on see a time so many seconds away (``-86400``), by Debian's libfaketime."""
     servers.etc("faketimerc", f"{offset}\n")
     servers.etc("ld.so.preload", _FAKETIME.format(platform.machine()) + "\n")
 

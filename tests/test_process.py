@@ -166,6 +166,13 @@ def test_quiet_says_what_needs_a_person(home: Path, maildir: Path) -> None:
     assert run("process", "-q", maildir).output == "1 messages are for a person to look at: see the folder Unsure\n"
 
 
+def test_what_names_nobody_needs_a_person(home: Path, maildir: Path) -> None:
+    nobody = DEAD.replace(b"Final-Recipient: rfc822; fred@example.com\n", b"").replace(b"To: fred@example.com\n", b"")
+    assert [one.recipient for one in bounceclass.classify(nobody).failures] == [None]
+    (maildir / "new" / "3.x").write_bytes(nobody)
+    assert run("process", "-q", maildir).output == "1 messages are for a person to look at: see the folder Unsure\n"
+
+
 def test_a_log_and_metrics(home: Path, maildir: Path, config: Path) -> None:
     config.write_text(config.read_text() + f'[run]\nmetrics = "{home / "b.prom"}"\n')
     result = run("process", "--config", config, "-q", "--log", "json")

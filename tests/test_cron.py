@@ -18,6 +18,6 @@ def test_the_page(tmp_path: Path) -> None:
     ((to, subject, text),) = found["mail"]
     assert to.startswith("postmaster")
     assert "bounceclass process -q" in subject
-    assert text == "1 messages are for a person to look at: see the folder Unsure\n"
+    assert text == "for a person to look at, in the folder Unsure: 1\n"
     assert list(found["lines"].values()) == ["", ""]
     assert found["units"] == ""

@@ -273,10 +273,8 @@ def report(outcome: Outcome, *, quiet: bool, dry_run: bool) -> None:
         click.echo(printable(f"{name}: refuses far more addresses than it used to; suppressions are held"), err=True)
     if not quiet:
         summary.table(outcome.tally, sys.stdout.buffer, terminal=sys.stdout.isatty(), dry_run=dry_run)
-    elif outcome.tally.folders["Unsure"]:
-        click.echo(
-            f"{outcome.tally.folders['Unsure']} messages are for a person to look at: see the folder Unsure", err=True
-        )
+    elif unsure := outcome.tally.folders["Unsure"]:
+        click.echo(f"for a person to look at, in the folder Unsure: {unsure}", err=True)
 
 
 # --- one message --------------------------------------------------------------------

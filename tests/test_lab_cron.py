@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
 from lab.cron import PACKAGES
 from machines import on_machine
 
@@ -20,4 +21,6 @@ def test_the_page(tmp_path: Path) -> None:
     assert "bounceclass process -q" in subject
     assert text == "for a person to look at, in the folder Unsure: 1\n"
     assert list(found["lines"].values()) == ["", ""]
+    if found["units"] is None:
+        pytest.skip("there is no systemd-analyze: the units are NOT tested, the rest is")
     assert found["units"] == ""

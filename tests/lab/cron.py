@@ -78,13 +78,13 @@ def _as_cron(line: str) -> str:
     return f"runuser -u bounceclass -- env -i HOME=/var/lib/bounceclass PATH=/usr/bin:/bin /bin/sh -c '{line}' 2>&1"
 
 
-def _verified() -> str:
-    """Return what systemd has to say of the page's units: nothing, if they are sound or there is no systemd."""
+def _verified() -> str | None:
+    """Return what systemd has to say of the page's units, nothing if they are sound; None where there is no systemd."""
     units: list[Step] = [step for step in page_steps("docs/cron.md") if "/systemd/" in step.mark]
     for unit in units:
         machine.shell(unit.commands)
     if shutil.which("systemd-analyze") is None:
-        return ""
+        return None
     names = " ".join(unit.mark.rpartition(" ")[2] for unit in units)
     return machine.shell(f"SYSTEMD_LOG_LEVEL=warning systemd-analyze verify --man=no {names} 2>&1")
 

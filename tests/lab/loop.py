@@ -275,7 +275,7 @@ def main(server: Server, folder: Path) -> dict[str, object]:
 
     for scenario in (_SHOP, _OFFICE):  # they have made room, and think better of us
         scenario.fates.update({local: None for local, fate in scenario.fates.items() if fate and not fate.suppress})
-    found["refused"] = loop.mail("third", "bounces@example.org", EVERYBODY)
+    found["refused"] = loop.mail("third", "bounces+third@example.org", EVERYBODY)
     loop.settled(FOR_NOW, replies=3)
     loop.settled(set(), replies=3)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 import pytest
+from pages import page_steps
 
 import bounceclass
 from bounceclass import advice, rulebook, wire
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
+EXAMPLES = sorted(path for path in (ROOT / "examples").rglob("*") if path.is_file())
 CONTRIBUTING = (ROOT / "docs" / "contributing.md").read_text()
 
 
@@ -77,9 +79,22 @@ def test_readme_python(code: str, said: str, tmp_path: Path) -> None:
     assert said in done.stdout
 
 
+def test_the_pages_show_the_examples() -> None:
+    """Every file of the examples stands in a page as it is; the whole configuration is for itself."""
+    shown = {
+        example: step.text
+        for page in (ROOT / "docs").glob("*.md")
+        for step in page_steps(f"docs/{page.name}")
+        for example, _, target in [step.mark.partition(" to ")]
+        if target
+    }
+    whole = ROOT / "examples" / "config.toml"
+    assert shown == {str(path.relative_to(ROOT)): path.read_text() for path in EXAMPLES if path != whole}
+
+
 def command_lines() -> list[str]:
     """Every command line of ours in the documents and the examples."""
-    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "examples").iterdir()]
+    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *EXAMPLES]
     lines = []
     for page in pages:
         text = page.read_text().replace("<!--", "")
@@ -100,7 +115,7 @@ def test_command_lines_parse(line: str, monkeypatch: pytest.MonkeyPatch) -> None
         comments=True,
     )[1:]
     command: click.Command = cli
-    context = click.Context(cli)
+    context = click.Context(cli, **cli.context_settings)  # click remembers by it which options ask for help
     while isinstance(command, click.Group) and words:
         found = command.get_command(context, words[0])
         if found is None:

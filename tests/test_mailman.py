@@ -42,6 +42,8 @@ LETTER = b"From: ann@example.com\nTo: news-bounces@example.org\nSubject: Hello\n
         (bounce("fred@example.com"), set(), {b"fred@example.com"}),
         (bounce("fred@example.com", BLOCK), {b"fred@example.com"}, set()),
         (bounce("fred@example.com", FULL), {b"fred@example.com"}, set()),
+        (bounce("fred@example.com", "550 5.2.1 Mailbox disabled"), {b"fred@example.com"}, set()),
+        (bounce("fred@example.com", "550 5.1.2 Domain not found"), set(), {b"fred@example.com"}),
         (bounce("fred@example.com", "451 4.3.0 Try later", action="delayed"), {b"fred@example.com"}, set()),
         (bounce("fred@example.com", "250 2.0.0 Ok", action="delivered"), set(), set()),
         (bounce("frédéric@example.com"), set(), {"frédéric@example.com".encode()}),

@@ -163,7 +163,14 @@ def test_quiet_says_what_needs_a_person(home: Path, maildir: Path) -> None:
     (maildir / "new" / "3.x").unlink()
     assert run("process", "-q", maildir).output == ""
     (maildir / "new" / "3.x").write_bytes(VAGUE)
-    assert run("process", "-q", maildir).output == "1 messages are for a person to look at: see the folder Unsure\n"
+    assert run("process", "-q", maildir).output == "for a person to look at, in the folder Unsure: 1\n"
+
+
+def test_what_names_nobody_needs_a_person(home: Path, maildir: Path) -> None:
+    nobody = DEAD.replace(b"Final-Recipient: rfc822; fred@example.com\n", b"").replace(b"To: fred@example.com\n", b"")
+    assert [one.recipient for one in bounceclass.classify(nobody).failures] == [None]
+    (maildir / "new" / "3.x").write_bytes(nobody)
+    assert run("process", "-q", maildir).output == "for a person to look at, in the folder Unsure: 1\n"
 
 
 def test_a_log_and_metrics(home: Path, maildir: Path, config: Path) -> None:
@@ -265,5 +272,5 @@ def test_watching_a_maildir(home: Path, maildir: Path, config: Path) -> None:
     finally:
         running.terminate()
         _, err = running.communicate(timeout=30)
-    assert (running.returncode, err) == (0, b"1 messages are for a person to look at: see the folder Unsure\n")
+    assert (running.returncode, err) == (0, b"for a person to look at, in the folder Unsure: 1\n")
     assert filed(maildir) == {".Processed": 3, ".Not-a-bounce": 1, ".Unsure": 1}

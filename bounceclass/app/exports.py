@@ -76,6 +76,8 @@ def _csv_line(*cells: object) -> str:
     return text.getvalue()
 
 
+# With X.7.1, delivery not authorized (RFC 3463 section 3.8): what is refused here says nothing new of the address,
+# and must not be read as a bounce of it where it comes back as one
 def _refusal(one: Line) -> str:
     since = f" since {one.since:%Y-%m-%d}" if one.since else ""
     return f"suppressed: {one.reason}{since}"
@@ -91,10 +93,10 @@ _FORMS = {
         lambda one: _csv_line(one.address, one.reason, one.since, one.until), head=_csv_line(*_CSV_HEADER)
     ),
     Format.JSONL: _Form(lambda one: msgspec.json.encode(one).decode() + "\n"),
-    Format.POSTFIX: _Form(lambda one: f"{one.address.lower()} REJECT 5.1.1 {_refusal(one)}\n", refused='#"\\'),
+    Format.POSTFIX: _Form(lambda one: f"{one.address.lower()} REJECT 5.7.1 {_refusal(one)}\n", refused='#"\\'),
     Format.EXIM: _Form(lambda one: f"{one.address.lower()}: {_refusal(one)}\n", refused='#":\\'),
     Format.SENDMAIL: _Form(
-        lambda one: f'To:{one.address.lower()}\tERROR:5.1.1:"550 {_refusal(one)}"\n', refused='#"\\'
+        lambda one: f'To:{one.address.lower()}\tERROR:5.7.1:"550 {_refusal(one)}"\n', refused='#"\\'
     ),
     Format.RSPAMD: _Form(lambda one: f"{one.address.lower()}\n", refused='#"\\/'),
     Format.SES: _Form(lambda one: f"{one.address},{_ses_reason(one)}\n", refused=',"'),

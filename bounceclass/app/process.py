@@ -80,9 +80,10 @@ _FOLDERS = {
 
 
 def folder_of(report: Report) -> Folder:
-    """Return where a message belongs; what only a guess was made of is for a person to look at."""
+    """Return where a message belongs; one that names nobody, or of which only a guess was made, is for a person."""
     if report.kind in (Kind.BOUNCE, Kind.DELAY) and (
-        not report.failures or any(failure.confidence is Confidence.GUESS for failure in report.failures)
+        not report.failures
+        or any(one.confidence is Confidence.GUESS or one.recipient is None for one in report.failures)
     ):
         return Folder.UNSURE
     return _FOLDERS.get(report.kind, Folder.NOT_A_BOUNCE)

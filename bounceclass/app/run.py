@@ -273,10 +273,8 @@ def report(outcome: Outcome, *, quiet: bool, dry_run: bool) -> None:
         click.echo(printable(f"{name}: refuses far more addresses than it used to; suppressions are held"), err=True)
     if not quiet:
         summary.table(outcome.tally, sys.stdout.buffer, terminal=sys.stdout.isatty(), dry_run=dry_run)
-    elif outcome.tally.folders["Unsure"]:
-        click.echo(
-            f"{outcome.tally.folders['Unsure']} messages are for a person to look at: see the folder Unsure", err=True
-        )
+    elif unsure := outcome.tally.folders["Unsure"]:
+        click.echo(f"for a person to look at, in the folder Unsure: {unsure}", err=True)
 
 
 # --- one message --------------------------------------------------------------------
@@ -284,9 +282,11 @@ def report(outcome: Outcome, *, quiet: bool, dry_run: bool) -> None:
 
 @click.command(
     epilog="""\b
-    Examples:
-      bounces: "|/usr/bin/bounceclass pipe"                   (aliases)
+    Example:
       bounceclass pipe --config /etc/bounceclass/config.toml < bounce.eml
+
+    The server runs it as the user whom the ledger belongs to, so not from an alias, which is
+    run as nobody: docs/postfix.md, docs/exim.md.
 
     Exit code: 0 the message is in the ledger, 75 anything else: the mail server keeps it and tries again.
     """

@@ -31,6 +31,7 @@ WITHOUT: dict[str, str] = {
     "no-delay": _NO_PARAMETERS,
     "never": _NO_PARAMETERS,
     "success": _NO_PARAMETERS,
+    "success-of-alias": _NO_PARAMETERS,
     "success-and-failure": _NO_PARAMETERS,
 }
 WARNS = False

@@ -22,6 +22,7 @@ WARNS = True
 # A peer that says nothing at all leaves it without words, beside 4.0.0 and then 5.0.0
 _WORDLESS: dict[str, object] = {"severity": "hard", "reason": "undetermined"}
 TOLD: Told = {
+    "expanded": {"action": "relayed"},
     "": {"status": "5.0.0"},
     "late": {"status": "4.0.0"},
     "without-status": {"status": "5.0.0"},
@@ -35,15 +36,15 @@ _SETTINGS = {
     "me": servers.HOST,
     "defaultdomain": servers.HOST,
     "locals": servers.HOST,
-    "warntime": "2",
-    "queuetime": "12",
+    "warntime": "4",
+    "queuetime": "16",
     "retryalpha": "2",
     "retrybeta": "100",
     "esmtpdelay": "0",
-    "esmtptimeout": "1",
-    "esmtptimeouthelo": "1",
-    "esmtptimeoutdata": "1",
-    "esmtptimeoutconnect": "1",
+    "esmtptimeout": "3",
+    "esmtptimeouthelo": "3",
+    "esmtptimeoutdata": "3",
+    "esmtptimeoutconnect": "3",
     "esmtptimeoutkeepalive": "0",
 }
 _LISTENER = """

@@ -18,11 +18,18 @@ if TYPE_CHECKING:
 __all__ = ["Notice", "Told", "notices"]
 
 Told = dict[str, dict[str, object]]
-"""What a server itself makes of what it was answered, where that is not what was scripted: by the command; by the
-name of the scenario (and -delay), which goes before; under nothing, of whatever it does not repeat the words of; under ``late``,
-of such while it tries again; under ``delivered``, of what it delivered; under
-``several``, of several recipients, where it says of all what the first was refused for.  ``passes`` says whether it tries again, ``warned``
-whether it says so to who did not ask for that."""
+"""What a server itself makes of what it was answered, where that is not what was scripted, in the order in which they
+are heard:
+
+- ``""``: of whatever it does not repeat the words of; ``late``: of such while it tries again;
+- a command, as in ``Fate.at``;
+- the name of a scenario, and that with ``-delay`` while it tries again;
+- ``several``: of several recipients, where it says of all what the first was refused for;
+- ``delivered``: of what it delivered; ``expanded``: of what it delivered to an alias.
+
+The values are those of a failure or delivery; None is left out.  ``passes`` says whether it tries again, ``warned``
+whether it says so to who did not ask for that.
+"""
 _DIALECTS = {"dma": "dragonfly"}
 _RETURNED = re.compile(rb"\n(?:From|Received|Return-Path): ", re.I)
 _SCENARIOS = {one.name: one for one in SCENARIOS}
@@ -71,33 +78,28 @@ def _recipients(notice: Notice) -> list[object]:
 def _expected(
     dialect: str, scenario: Scenario, bounce: bytes, told: Told, warned: set[str] | None
 ) -> dict[str, object]:
-    """Return what is to be made of *bounce*; it is looked at for whom it tells of, and whether in the world's words."""
+    """Return what is to be made of *bounce*; it is looked at for whom it tells of, and whether in the world's words.
+
+    *warned* are who had a warning, to which those are added who have one now; None where there are no warnings.
+    """
     text = " ".join(_text(bounce).split())
     report = max(text.find("Reporting-MTA:"), 0)
     failures: list[dict[str, object]] = []
     deliveries: list[dict[str, object]] = []
-    fates = scenario.recipients
-    if len(fates) > 1 and "several" in told:
-        fates = dict.fromkeys(fates, next(filter(None, fates.values()), None))
-    for address, fate in sorted(fates.items(), key=lambda one: text.find(one[0], report)):
+    for address, fate in sorted(_fates(scenario, told).items(), key=lambda one: text.find(one[0], report)):
         if address not in text[report:] and not (scenario.alias and address in text):
             continue  # what stands in a transcript alone is nothing that is reported
-        named: dict[str, object] = {"recipient": _named(scenario, address, text)}
-        named |= {"final_recipient": address} if report else {}
-        if not fate:
-            deliveries.append(named | told.get("delivered", {}))
-            continue
-        also = told.get(fate.at, {}) | told.get(scenario.name, {})
-        asked = also.get("warned", scenario.hears_of_delays)
-        late = bool(also.get("passes", fate.passes) and asked and warned is not None and address not in warned)
-        if late and warned is not None:
-            warned.add(address)
-        says = _failure(scenario, fate, text, told, late=late)
-        says |= told.get("several", {}) if len(fates) > 1 else {}
-        says = named | {key: value for key, value in says.items() if report or key != "final_recipient"}
-        failures.append(
-            {key: value for key, value in says.items() if value is not None and key not in ("passes", "warned")}
-        )
+        says: dict[str, object] = {"recipient": _named(scenario, address, text)}
+        says |= {"final_recipient": address} if report else {}
+        if fate:
+            late = warned is not None and address not in warned and _is_tried_again(scenario, fate, told)
+            if late and warned is not None:
+                warned.add(address)
+            failures.append(_told(says | _failure(scenario, fate, text, told, late=late), report=bool(report)))
+        else:
+            deliveries.append(says | {"action": "relayed"} | told.get("delivered", {}))
+    if not failures and not deliveries:
+        deliveries.append({"recipient": scenario.alias, "action": "expanded"} | told.get("expanded", {}))
     actions = {one["action"] for one in failures}
     kind = "bounce" if "failed" in actions else "delay" if actions else "success"
     expected: dict[str, object] = {"kind": kind, "dialect": dialect}
@@ -105,6 +107,26 @@ def _expected(
         if option.startswith("ENVID=") and "Original-Envelope-I" in text:
             expected["envelope_id"] = option.removeprefix("ENVID=")
     return expected | {key: value for key, value in (("failures", failures), ("deliveries", deliveries)) if value}
+
+
+def _fates(scenario: Scenario, told: Told) -> dict[str, Fate | None]:
+    """Return how the recipients fare, as far as the server knows."""
+    fates = scenario.recipients
+    if len(fates) > 1 and "several" in told:
+        return dict.fromkeys(fates, next(filter(None, fates.values()), None))
+    return fates
+
+
+def _is_tried_again(scenario: Scenario, fate: Fate, told: Told) -> bool:
+    """Tell whether the server tries again, and the sender is told so."""
+    says = told.get(fate.at, {}) | told.get(scenario.name, {})
+    return bool(says.get("passes", fate.passes) and says.get("warned", scenario.hears_of_delays))
+
+
+def _told(says: dict[str, object], *, report: bool) -> dict[str, object]:
+    """Return *says* without what is for this module only, and without what only a *report* has."""
+    left_out = {"passes", "warned"} | (set() if report else {"final_recipient"})
+    return {key: value for key, value in says.items() if value is not None and key not in left_out}
 
 
 def _text(bounce: bytes) -> str:
@@ -135,4 +157,5 @@ def _failure(scenario: Scenario, fate: Fate, text: str, told: Told, *, late: boo
         says |= told.get("late" if late else "", {})
     says |= told.get(fate.at, {}) | told.get(scenario.name, {})
     says |= told.get(f"{scenario.name}-delay", {}) if late else {}
+    says |= told.get("several", {}) if len(scenario.fates) > 1 else {}
     return says | ({"severity": "soft", "suppress": False} if late else {})

@@ -12,6 +12,9 @@ _DATE = re.compile(
     rb" \d\d:\d\d:\d\d(?= [+-]\d{4}| [A-Z]{3}\b)"
 )
 
+# Of the world's servers, which are numbered
+_ADDRESS = re.compile(rb"\b192\.0\.2\.\d{3}\b")
+
 
 class _Token(NamedTuple):
     """What is made up for each message, and what the first, the second, ... of a notice becomes."""
@@ -79,6 +82,7 @@ _UNORDERED: dict[str, tuple[tuple[re.Pattern[bytes], re.Pattern[bytes]], ...]] =
 def normalised(server: str, notice: bytes) -> bytes:
     """Return a *notice* of *server* as it would be in any other run."""
     notice = _DATE.sub(b"Mon, 23 Nov 2026 10:00:00", notice)
+    notice = _ADDRESS.sub(b"192.0.2.100", notice)
     for pattern, stand_in in _FIXED.get(server, ()):
         notice = pattern.sub(stand_in, notice)
     for token in _TOKENS.get(server, ()):

@@ -35,6 +35,7 @@ WITHOUT: dict[str, str] = {
     "no-delay": _NO_PARAMETERS,
     "never": _NO_PARAMETERS,
     "success": _NO_PARAMETERS,
+    "success-of-alias": _NO_PARAMETERS,
     "success-and-failure": _NO_PARAMETERS,
 }
 WARNS = True  # and then gives up without another word
@@ -59,7 +60,7 @@ _SPOOL = Path("/var/spool/nullmailer")
 def send(folder: Path, world: World, messages: list[servers.Message]) -> None:
     """Send *messages* until each is delivered or has failed."""
     servers.etc("nullmailer/pausetime", "0\n")  # one run, and no more
-    servers.etc("nullmailer/sendtimeout", "2\n")
+    servers.etc("nullmailer/sendtimeout", "3\n")
     for name in ("queue", "tmp", "failed"):
         (_SPOOL / name).mkdir(parents=True)
     os.mkfifo(_SPOOL / "trigger")

@@ -42,7 +42,7 @@ TOLD: Told = dict.fromkeys(("MAIL", "RCPT", "DATA", "END"), _NOT_NAMED) | {
 }
 
 _CONFIGURATION = """\
-queue ttl 4s
+queue ttl 8s
 bounce warn-interval 1s
 table aliases file:/etc/aliases
 listen on socket
@@ -66,5 +66,5 @@ def send(folder: Path, world: World, messages: list[servers.Message]) -> None:
         server = subprocess.Popen(["smtpd", "-d", "-f", configuration], stderr=log)
     servers.listening()
     servers.submit_all(messages)
-    world.settle(10)
+    world.settle(12)
     server.terminate()

@@ -50,8 +50,8 @@ queue_run_delay = 1s
 maximal_queue_lifetime = {lifetime}
 bounce_queue_lifetime = 1h
 smtp_tls_security_level = none
-smtp_helo_timeout = 1s
-smtp_data_done_timeout = 1s
+smtp_helo_timeout = 3s
+smtp_data_done_timeout = 3s
 smtp_skip_5xx_greeting = yes
 """
 _MASTER = """\

@@ -82,6 +82,7 @@ def _refused(
 _UNKNOWN = Fate("RCPT", "550 5.1.1 User unknown", "user_unknown", "hard", suppress=True)
 _FULL = Fate("RCPT", "552 5.2.2 Mailbox full", "mailbox_full", "soft")
 _GREYLISTED = Fate("RCPT", "450 4.2.0 Greylisted, please try again later", "greylisted", "soft")
+_SPAM = Fate("END", "550 5.7.1 Message rejected as spam", "spam_content", "hard")
 _DISABLED = Fate("RCPT", "550 5.2.1 Mailbox disabled", "mailbox_disabled", "hard")
 
 SCENARIOS = (
@@ -97,7 +98,25 @@ SCENARIOS = (
         suppress=True,
     ),
     _refused(
-        "utf-8", "RCPT", "550 5.1.1 Empfänger unbekannt: dieses Postfach gibt es nicht", "user_unknown", suppress=True
+        "umlaut", "RCPT", "550 5.1.1 Empfänger unbekannt: dieses Postfach gibt es nicht", "user_unknown", suppress=True
+    ),
+    _refused(
+        "with-address",
+        "RCPT",
+        "550 5.1.1 <fred@with-address.example.com>: Recipient address rejected: User unknown in virtual mailbox table",
+        "user_unknown",
+        suppress=True,
+    ),
+    _refused(
+        "long",
+        "RCPT",
+        "550-5.1.1 The email account that you tried to reach does not exist. Please try\n"
+        "550-5.1.1 double-checking the recipient's email address for typos or\n"
+        "550-5.1.1 unnecessary spaces. Whoever wrote to this address before and got an answer\n"
+        "550-5.1.1 may want to ask the postmaster of the domain, by telephone, what became of it,\n"
+        "550 5.1.1 and otherwise not to write again: https://support.example.com/mail/?p=unknown",
+        "user_unknown",
+        suppress=True,
     ),
     _refused("syntax", "RCPT", "501 5.1.3 Bad recipient address syntax", "bad_address_syntax", suppress=True),
     _refused("disabled", "RCPT", "550 5.2.1 Mailbox disabled", "mailbox_disabled"),
@@ -152,6 +171,12 @@ SCENARIOS = (
     _refused("greylisted-at-the-end", "END", "451 4.7.1 Greylisted, please try again later", "greylisted", "soft"),
     _refused("unknown-at-the-end", "END", "550 5.1.1 User unknown", "user_unknown", suppress=True),
     _refused("spam", "END", "550 5.7.1 Message rejected as spam", "spam_content"),
+    _refused(
+        "umlaut-at-the-end",
+        "END",
+        "550-5.7.1 Nachricht abgelehnt: sie gilt als unerwünschte Werbung.\n550 5.7.1 Message rejected as spam",
+        "spam_content",
+    ),
     _refused("virus", "END", "554 5.7.1 Message infected with a virus", "virus_detected"),
     _refused(
         "attachment",
@@ -197,6 +222,7 @@ SCENARIOS = (
     Scenario("one-of-three", {"ann": None, "fred": _UNKNOWN, "joan": None}),
     Scenario("mixed", {"ann": None, "fred": _UNKNOWN, "gus": _FULL}),
     Scenario("both", {"fred": _UNKNOWN, "gus": _UNKNOWN}),
+    Scenario("both-at-the-end", {"fred": _SPAM, "gus": _SPAM}),
     Scenario("three-ways", {"fred": _UNKNOWN, "gus": _DISABLED, "joan": _GREYLISTED}),
     # aliases
     Scenario("alias", {"fred": _UNKNOWN}, alias="team@mail.example.org"),
@@ -212,5 +238,8 @@ SCENARIOS = (
     Scenario("no-delay", {"fred": _GREYLISTED}, rcpt=("NOTIFY=FAILURE",)),
     Scenario("never", {"fred": _UNKNOWN}, rcpt=("NOTIFY=NEVER",)),
     Scenario("success", {"fred": None}, mail=("ENVID=QQ271828",), rcpt=("NOTIFY=SUCCESS,FAILURE", "ORCPT=rfc822;{}")),
+    Scenario(
+        "success-of-alias", {"ann": None, "joan": None}, alias="both@mail.example.org", rcpt=("NOTIFY=SUCCESS,FAILURE",)
+    ),
     Scenario("success-and-failure", {"ann": None, "fred": _UNKNOWN}, rcpt=("NOTIFY=SUCCESS,FAILURE",)),
 )

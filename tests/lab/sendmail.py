@@ -28,7 +28,11 @@ LIBRARIES = (
 )
 
 _NO_SMTPUTF8 = "Debian's knows no SMTPUTF8"
-WITHOUT = {"no-smtputf8": _NO_SMTPUTF8, "smtputf8": _NO_SMTPUTF8}
+WITHOUT = {
+    "no-smtputf8": _NO_SMTPUTF8,
+    "smtputf8": _NO_SMTPUTF8,
+    "success-of-alias": "it tells nobody that it expanded an alias",
+}
 WARNS = True
 # Where there was no reply, it makes one
 _READ_ERROR: dict[str, object] = {"reply_code": 451, "status": "4.4.1"}
@@ -56,8 +60,8 @@ include(`/usr/share/sendmail/cf/m4/cf.m4')dnl
 OSTYPE(`linux')dnl
 define(`confDOMAIN_NAME', `mail.example.org')dnl
 define(`ALIAS_FILE', `/etc/aliases')dnl
-define(`confTO_INITIAL', `1s')dnl
-define(`confTO_DATAFINAL', `1s')dnl
+define(`confTO_INITIAL', `3s')dnl
+define(`confTO_DATAFINAL', `3s')dnl
 define(`confPID_FILE', `/run/sendmail.pid')dnl
 define(`confSERVICE_SWITCH_FILE', `/etc/mail/service.switch')dnl
 define(`confHOST_STATUS_DIRECTORY', `')dnl

@@ -25,15 +25,18 @@ __all__ = [
     "ALIASES",
     "HOME",
     "HOST",
+    "OUTSIDE",
     "ROOT",
     "Message",
     "Unavailable",
     "aliases",
     "check",
+    "connect",
     "empty",
     "enter",
     "etc",
     "give",
+    "identify",
     "isolate",
     "listening",
     "message",
@@ -49,6 +52,8 @@ HOST = "mail.example.org"
 """Every server's name."""
 HOME = "192.0.2.250"
 """Where the mail of example.org goes."""
+OUTSIDE = "198.51.100.1"
+"""Its address, to the world (RFC 5737)."""
 ALIASES = {one.alias.partition("@")[0]: list(one.recipients) for one in SCENARIOS if one.alias}
 """By the local part there, whom mail goes to."""
 
@@ -113,8 +118,11 @@ def unpack(packages: tuple[str, ...], libraries: tuple[str, ...], folder: Path) 
     return root
 
 
-def enter(arguments: list[str]) -> None:
-    """Run ``python -m lab.inside`` with *arguments* in namespaces of its own, which end with it and with this process."""
+def enter(arguments: list[str], inside: str = "lab.inside") -> str:
+    """Run ``python -m`` *inside* with *arguments* in namespaces of its own, which end with it and with this process.
+
+    Return what it prints.
+    """
     command = [
         "setpriv",
         "--pdeathsig",
@@ -123,7 +131,7 @@ def enter(arguments: list[str]) -> None:
         *_NAMESPACES,
         sys.executable,
         "-m",
-        "lab.inside",
+        inside,
         *arguments,
     ]
     done = subprocess.run(
@@ -132,11 +140,11 @@ def enter(arguments: list[str]) -> None:
         cwd=ROOT / "tests",
         env=os.environ | {"TZ": "UTC", "LC_ALL": "C"},
         timeout=PATIENCE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
+        capture_output=True,
     )
     if done.returncode:
-        raise RuntimeError(f"{command[-1]}: {done.stdout.decode(errors='replace')[-5000:]}")
+        raise RuntimeError(f"{command[-1]}: {(done.stdout + done.stderr).decode(errors='replace')[-5000:]}")
+    return done.stdout.decode()
 
 
 def isolate(root: Path, folder: Path) -> None:
@@ -144,16 +152,7 @@ def isolate(root: Path, folder: Path) -> None:
 
     The world's addresses (RFC 5737) are here and no others; what is written to the system is thrown away.
     """
-    socket.sethostname(HOST)
-    # Some resolvers look up no address where loopback is all there is
-    for command in (
-        "link set lo up",
-        "route add local 192.0.2.0/24 dev lo",
-        "link add outside type bridge",
-        "addr add 198.51.100.1/24 dev outside",
-        "link set outside up",
-    ):
-        subprocess.run(["ip", *command.split()], check=True)
+    connect()
     layers = folder / "layers"
     layers.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", layers], check=True)
@@ -165,10 +164,29 @@ def isolate(root: Path, folder: Path) -> None:
         subprocess.run(["mount", "-t", "overlay", "overlay", "-o", options, f"/{name}"], check=True)
     for place in ("/var/lib", "/var/log", "/var/mail", "/var/spool", "/run"):
         empty(place)
-    etc("resolv.conf", "nameserver 127.0.0.1\n")
-    etc("hosts", f"127.0.0.1 localhost\n198.51.100.1 {HOST} mail\n")
+    identify()
     etc("mailname", f"{HOST}\n")
     subprocess.run(["ldconfig"], check=True)
+
+
+def connect() -> None:
+    """Bring this machine's network up."""
+    # Some resolvers look up no address where loopback is all there is
+    for command in (
+        "link set lo up",
+        "route add local 192.0.2.0/24 dev lo",
+        "link add outside type bridge",
+        f"addr add {OUTSIDE}/24 dev outside",
+        "link set outside up",
+    ):
+        subprocess.run(["ip", *command.split()], check=True)
+
+
+def identify() -> None:
+    """Give this machine its name, and the world's name server."""
+    socket.sethostname(HOST)
+    etc("resolv.conf", "nameserver 127.0.0.1\n")
+    etc("hosts", f"127.0.0.1 localhost\n{OUTSIDE} {HOST} mail\n")
 
 
 def etc(name: str, content: str) -> Path:
@@ -189,12 +207,8 @@ def user(name: str, number: int) -> None:
 
 def give(folder: Path, user: str) -> None:
     """Let *user* write in *folder*."""
-    shutil.chown(folder, user)
-    for path in folder.rglob("*"):
+    for path in (folder, *folder.rglob("*")):
         shutil.chown(path, user)
-    for parent in (folder, *folder.parents):
-        if parent.stat().st_uid == os.getuid() and parent != Path("/"):
-            parent.chmod(parent.stat().st_mode | 0o111)
 
 
 def empty(path: str) -> None:
@@ -215,12 +229,12 @@ def _listens() -> bool:
     return True
 
 
-def until(done: Callable[[], bool], seconds: float = 60) -> None:
-    """Wait until *done*, and raise TimeoutError where that takes too long."""
+def until(done: Callable[[], bool], seconds: float = 60, what: str = "") -> None:
+    """Wait until *done*, and raise TimeoutError with *what* it is where that takes too long."""
     end = time.monotonic() + seconds
     while not done():
         if time.monotonic() > end:
-            raise TimeoutError
+            raise TimeoutError(what)
         time.sleep(0.2)
 
 

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 from lab import names
 from lab.scenarios import SILENCE, Scenario
-from lab.servers import HOME
+from lab.servers import HOME, Message
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 __all__ = ["World"]
 
@@ -25,26 +25,27 @@ PATIENCE = 60
 class World:
     """Serves every scenario at an address of its own, and keeps what comes back."""
 
-    def __init__(self, scenarios: Iterable[Scenario]) -> None:
+    def __init__(self, scenarios: Iterable[Scenario], taken: Callable[[Message], None] = lambda _: None) -> None:
+        """*taken* hears of every message that a scenario's server has accepted, and for whom."""
         self.received: list[bytes] = []
         """Every message to the domain that we send from, with its Return-Path (RFC 5321 section 4.4)."""
         self.addresses: dict[str, str] = {}
         """Of the scenarios' servers."""
         self._servers = [_Server(HOME, Scenario("home", {}, offers=("8BITMIME", "SMTPUTF8")), self.received)]
         records = names.exchanger("example.org", HOME)
-        for number, scenario in enumerate(scenarios, 1):
+        for number, scenario in enumerate(scenarios, 100):  # as long as each other, for lines are folded by length
             self.addresses[scenario.name] = address = f"192.0.2.{number}"
             if scenario.fate("MX"):
                 records[scenario.domain, "MX"] = "0 ."
             elif not scenario.fate("NAME"):
                 records |= names.exchanger(scenario.domain, address)
             if not scenario.fate("TCP"):
-                self._servers.append(_Server(address, scenario, []))
+                self._servers.append(_Server(address, scenario, [], taken))
         for server in self._servers:
             threading.Thread(target=server.serve_forever, daemon=True).start()
         names.serve(records)
 
-    def settle(self, seconds: float = 4) -> None:
+    def settle(self, seconds: float = 8) -> None:
         """Wait until nothing has come back for so long."""
         known, since = -1, time.monotonic()
         while time.monotonic() < since + seconds:
@@ -58,10 +59,17 @@ class _Server(socketserver.ThreadingTCPServer):
     daemon_threads = True
     request_queue_size = 100
 
-    def __init__(self, address: str, scenario: Scenario, received: list[bytes]) -> None:
+    def __init__(
+        self,
+        address: str,
+        scenario: Scenario,
+        received: list[bytes],
+        taken: Callable[[Message], None] = lambda _: None,
+    ) -> None:
         super().__init__((address, 25), _Session)
         self.scenario = scenario
         self.received = received
+        self.taken = taken
 
 
 class _Session(socketserver.StreamRequestHandler):
@@ -74,23 +82,25 @@ class _Session(socketserver.StreamRequestHandler):
 
     def _talk(self) -> None:
         going = self._answer("CONN", "220 mx.example.com ESMTP")
-        sender = ""
+        sender, recipients = "", list[str]()
         while going and (line := self.rfile.readline(4096).decode("utf-8", "replace").strip()):
             verb, _, rest = line.partition(" ")
             match verb.upper():
                 case "EHLO" | "HELO":
                     self._answer("EHLO", _several(250, ("mx.example.com", *self.server.scenario.offers)))
                 case "MAIL":
-                    sender = _path(rest)
+                    sender, recipients = _path(rest), []
                     self._answer("MAIL", "250 2.1.0 Sender ok")
                 case "RCPT":
                     fate = self.server.scenario.fates.get(_path(rest).partition("@")[0].lower())
-                    self._say(fate.reply if fate and fate.at == "RCPT" else "250 2.1.5 Recipient ok")
+                    if self._say(fate.reply if fate and fate.at == "RCPT" else "250 2.1.5 Recipient ok"):
+                        recipients.append(_path(rest))
                 case "DATA":
                     if self._answer("DATA", "354 End data with <CR><LF>.<CR><LF>"):
                         content = b"".join(iter(self._data, b""))
                         self.server.received.append(f"Return-Path: <{sender}>\n".encode() + content)
-                        self._answer("END", "250 2.0.0 Accepted")
+                        if self._answer("END", "250 2.0.0 Accepted"):
+                            self.server.taken(Message(sender, recipients, content))
                 case "RSET" | "NOOP":
                     self._say("250 2.0.0 Ok")
                 case "QUIT":

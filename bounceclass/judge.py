@@ -137,7 +137,7 @@ def judge(
         and hardness is Severity.HARD
         and verdict.scope in (Scope.ADDRESS, Scope.DOMAIN)
         and confidence is not Confidence.GUESS
-        and recipient is not None
+        and recipients.is_address(recipient or "")
     )
     action, suggestion = _advice(verdict, row, lang, suppress=suppress)
     return Failure(

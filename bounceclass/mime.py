@@ -31,7 +31,7 @@ MAX_BROKEN = 128 * 1024
 MAX_TEXT = 512 * 1024
 """Characters of notice text that are kept."""
 MAX_HTML = 256 * 1024
-"""Characters of an HTML part that are kept."""
+"""Characters of an HTML part that are kept; of all of them MAX_TEXT."""
 MAX_TAGS = 10_000
 """Tags of an HTML part up to which it is parsed; HTML parsers are quadratic in nesting."""
 MAX_HTML_PARTS = 8
@@ -44,6 +44,9 @@ MAX_RULE_LINES = 12
 """Lines that may stand between the end of a notice and the header of the returned message."""
 MAX_DEPTH = 32
 """Levels of nested parts that are walked."""
+
+LONG_TEXT = f"text: only the first {MAX_TEXT} characters were read"
+LONG_HTML = f"html: only the first {MAX_HTML} characters of a part were read, and {MAX_TEXT} of all"
 
 MACHINE_READABLE = {
     "message/delivery-status",
@@ -252,6 +255,7 @@ def _mail(root: _Node, defects: list[str]) -> Mail:
     """Return what the parts of *root* hold; raises DecodeError and _Childless where ``email`` must read the message."""
     plain: list[str] = []
     html: list[str] = []
+    room = MAX_TEXT
     machine: list[tuple[str, str]] = []
     returned: dict[str, list[str]] | None = None
     waiting = [(root, 0)]
@@ -272,12 +276,13 @@ def _mail(root: _Node, defects: list[str]) -> Mail:
                 returned = _returned(node, defects)
         elif kind == "text/html":
             if not plain and len(html) < MAX_HTML_PARTS and not _attached(node):
-                html.append(_cut(_text(node, defects), MAX_HTML, "html", defects))
+                html.append(_cut(_text(node, defects), min(MAX_HTML, room), LONG_HTML, defects))
+                room -= len(html[-1])
         elif kind.startswith("text/") and not _attached(node):
             text = _text(node, defects)
             if text and not text.isspace():
                 plain.append(text)
-    text = _cut("\n\n".join(plain), MAX_TEXT, "text", defects)
+    text = _cut("\n\n".join(plain), MAX_TEXT, LONG_TEXT, defects)
     headers = _fields(root.headers)
     found = _REPORT_TYPE.search(headers["content-type"][0]) if "content-type" in headers else None
     return Mail(
@@ -292,10 +297,9 @@ def _mail(root: _Node, defects: list[str]) -> Mail:
     )
 
 
-def _cut(text: str, most: int, what: str, defects: list[str]) -> str:
-    if len(text) <= most:
-        return text
-    defects.append(f"{what}: only the first {most} characters were read")
+def _cut(text: str, most: int, note: str, defects: list[str]) -> str:
+    if len(text) > most and note not in defects:
+        defects.append(note)
     return text[:most]
 
 
@@ -378,7 +382,7 @@ def _decode(content: bytes, charset: str, defects: list[str]) -> str:
 
 def readable(mail: Mail) -> str:
     """Return what a person would read of the notice: its plain text, or what a browser would show of its HTML."""
-    return mail.text or "\n\n".join(map(_shown, mail.html))[:MAX_TEXT]
+    return mail.text or "\n\n".join(map(_shown, mail.html))
 
 
 def _shown(html: str) -> str:

@@ -107,8 +107,8 @@ _HOST = re.compile(
     re.X | re.M,
 )
 _HOST_BEFORE = re.compile(
-    r"""(?<![\w-])([\w-][\w.-]{1,250})[ ]{0,2}\[[^\]\n]{1,60}\][ ](?:said|refused|did[ ]not[ ]like)
-      | (?<![\w-])([\w-][\w.-]{1,250})[ ]does[ ]not[ ]like[ ]recipient
+    r"""(?<![\w.-])([\w-][\w.-]{1,250})[ ]{0,2}\[[^\]\n]{1,60}\][ ](?:said|refused|did[ ]not[ ]like)
+      | (?<![\w.-])([\w-][\w.-]{1,250})[ ]does[ ]not[ ]like[ ]recipient
       | ^([\w-]+(?:\.[\w-]+)+)[ ](?:gave[ ]this[ ]error|rejected[ ]your[ ]message|\#<?)""",
     re.X | re.M,
 )
@@ -132,7 +132,7 @@ def _spellings(hints: tuple[str, ...]) -> set[str]:
     return {spelled for hint in hints for spelled in (hint, hint.capitalize(), hint.title(), hint.upper())}
 
 
-# All of them are looked for at once
+# All of them are looked for at once, those of hosts as mailers spell them: "Host", "HOST", but not "hOST"
 _KINDS = {
     "host": sorted(_spellings(_HOST_HINTS)),
     "before": sorted(_spellings(_HOST_BEFORE_HINTS)),
@@ -189,8 +189,8 @@ def _hints(text: str) -> dict[str, int]:
 
 
 def _within_word(text: str, start: int, end: int) -> bool:
-    """Tell whether what looks like a command is part of a longer word: EMAIL, MAILER-DAEMON."""
-    return text[end : end + 1].isalnum() or (start > 0 and text[start - 1].isalnum())
+    """Tell whether a command's name is part of a longer word: EMAIL, MAILER-DAEMON."""
+    return text[start:end].isupper() and (text[end : end + 1].isalnum() or (start > 0 and text[start - 1].isalnum()))
 
 
 def _command(text: str, hints: dict[str, int]) -> str | None:

@@ -387,6 +387,11 @@ def test_the_address_that_was_mailed(
             {"diagnostic": "550 5.1.1 User unknown", "guessed": True},
             {"reason": "user_unknown", "severity": "hard", "confidence": "guess", "suppress": False},
         ),
+        # nobody's address
+        (
+            {"diagnostic": "550 5.1.1 User unknown", "final_recipient": "fred@"},
+            {"recipient": "fred@", "reason": "user_unknown", "severity": "hard", "suppress": False},
+        ),
         # the most that a notice can claim
         (
             {"diagnostic": "550 5.1.1 User unknown", "notice": Notice(kind=Kind.BOUNCE, confidence=Confidence.PROBABLE)},

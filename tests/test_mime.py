@@ -227,7 +227,14 @@ def test_long_texts_are_cut() -> None:
 def test_long_html_is_cut() -> None:
     mail = mime.parse(message(b"x" * (mime.MAX_HTML + 1), b"Content-Type: text/html"))
     assert len(mime.readable(mail)) == mime.MAX_HTML
-    assert mail.defects == (f"html: only the first {mime.MAX_HTML} characters were read",)
+    assert mail.defects == (mime.LONG_HTML,)
+
+
+def test_much_html_is_cut() -> None:
+    part = b"Content-Type: text/html\n\n" + b"x" * (mime.MAX_HTML - 1) + b"\n"
+    mail = mime.parse(multipart(*[part] * 4))
+    assert len("".join(mail.html)) == mime.MAX_TEXT
+    assert mail.defects == (mime.LONG_HTML,)
 
 
 def test_long_fields_are_cut() -> None:

@@ -24,7 +24,7 @@ from bounceclass.reports import (
     ses_json,
 )
 from bounceclass.reports.dialects import Dialect, Dialects, Layout
-from bounceclass.reports.page import Page
+from bounceclass.reports.page import MAX_LETTER, Page
 from bounceclass.rulebook import BrokenRules
 
 if TYPE_CHECKING:
@@ -271,6 +271,34 @@ def test_passages_are_given_to_the_recipients_they_name() -> None:
     assert ["no such user" in said[0], "mailbox full" in said[1], said[2]] == [True, True, ""]
 
 
+ALIAS = (
+    "ann@example.net (generated from list@example.com): no such user\n"
+    "bob@example.net (generated from list@example.com): timeout\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("diagnostics", "notes"),
+    [
+        (["smtp; 550 no such user", "smtp; 450 timeout"], ["", ""]),
+        (["x; no such user", "x; timeout"], ["no such user", "timeout"]),
+        (["x; timeout", "x; no such user"], ["timeout", "no such user"]),
+        (["x; timeout", "x; timeout"], ["timeout", ""]),  # a passage is about one of them
+        (["", ""], ["", ""]),  # each may be about either
+        (["smtp; 550", "smtp; 550"], ["", ""]),
+    ],
+)
+def test_passages_about_what_an_alias_was_expanded_to(
+    monkeypatch: pytest.MonkeyPatch, diagnostics: list[str], notes: list[str]
+) -> None:
+    use(monkeypatch, Layout(marks=("generated from",), recipient=r"^(?P<address>\S+@\S+) (?P<reason>.*)$"))
+    named = {"Final-Recipient": "rfc822; list@example.com", "Action": "failed"}
+    groups = [group(**{**named, "Diagnostic-Code": one} if one else named) for one in diagnostics]
+    notice = dsn.read(page(status_report(*groups, text=ALIAS)))
+    assert notice is not None
+    assert [one.notes.strip(": ") for one in notice.outcomes] == notes
+
+
 def test_groups_without_names_take_what_is_left() -> None:
     text = (
         "<wilma@example.com>: could not be delivered: mailbox full\n\n"
@@ -341,6 +369,9 @@ def arf(text: str, **keys: Any) -> Mail:
          FeedbackReport(type="not-spam", arrival_date="2025-01-02T03:04:05+01:00")),
         (arf("Incidents: 12345678901\n"), FeedbackReport()),
         (arf(""), FeedbackReport()),
+        (arf(ARF, report_type="delivery-status"), FULL),
+        (mail(html=("<pre>Feedback-Type: abuse\nUser-Agent: Example/1.0\n</pre>",), headers=LOOP),
+         FeedbackReport(type="abuse", user_agent="Example/1.0")),
         # Original-Rcpt-To is optional
         (arf("Feedback-Type: abuse\n", returned={"to": ["Fred <fred@example.com>, wilma@example.com"]}),
          FeedbackReport(type="abuse", original_rcpt_to=("fred@example.com", "wilma@example.com"))),
@@ -715,6 +746,48 @@ def test_the_kind_of_a_layout(
     use(monkeypatch, row)
     notice = layouts.read(page(mail(text, headers=headers)))
     assert (notice.kind if notice else None) == kind
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("Mark\nRefused\n<fred@example.com>: no\n", Kind.BOUNCE),
+        ("Mark\n<fred@example.com>: no\nRefused\n", Kind.BOUNCE),
+        ("Refused\nMark\n<fred@example.com>: no\n", Kind.NONE),
+        ("Mark\nRefused\n", Kind.NONE),
+        ("<fred@example.com>: no\n--- Below\nRefused\n", None),
+    ],
+)
+def test_a_mark_in_what_another_notice_returns_is_none(
+    monkeypatch: pytest.MonkeyPatch, text: str, kind: Kind | None
+) -> None:
+    use(
+        monkeypatch,
+        Layout(marks=("mark",), recipient=r"^<(\S+)>"),
+        Layout(marks=("refused",), kind=Kind.NONE),  # the longer mark
+    )
+    notice = layouts.read(page(mail(text)))
+    assert (notice and notice.kind) == kind
+
+
+LETTER = {"from": "Fred <fred@example.com>", "subject": "Away"}
+
+
+@pytest.mark.parametrize(
+    ("message", "kind"),
+    [
+        (mail("I am away.", headers=LETTER), "auto_reply"),
+        (mail(html=("<p>I am <b>away</b>.",), headers=LETTER), "auto_reply"),
+        # text is made of a long letter only where a mail system wrote it
+        (mail(html=("<p>I am <b>away</b>." + " " * MAX_LETTER,), headers=LETTER), None),
+        (mail(html=("<p>I am <b>away</b>." + " " * MAX_LETTER,)), "auto_reply"),
+        (mail("I am here.", headers=LETTER), None),
+    ],
+)
+def test_layouts_of_letters(monkeypatch: pytest.MonkeyPatch, message: Mail, kind: str | None) -> None:
+    use(monkeypatch, Layout(marks=("I am away",), kind=Kind.AUTO_REPLY))
+    notice = layouts.read(page(message))
+    assert (notice and notice.kind) == kind
 
 
 def test_the_longest_mark_wins(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -206,6 +206,11 @@ NOTICE = (
     b"Content-Type: multipart/report; report-type=delivery-status; boundary=b\r\n\r\n"
     b"--b\r\nContent-Type: text/plain\r\n\r\nThis is the mail system at mail.example.org.\r\n\r\n"
 )
+EXIM = NOTICE.partition(b"This is")[0] + (
+    b"This message was created automatically by mail delivery software.\n\n"
+    b"A message that you sent could not be delivered to one or more of its\n"
+    b"recipients. This is a permanent error. The following address(es) failed:\n\n"
+)
 STATUS = b"\r\n--b\r\nContent-Type: message/delivery-status\r\n\r\nReporting-MTA: dns; mail.example.org\r\n\r\n"
 END = b"\r\n--b--\r\n"
 
@@ -230,7 +235,6 @@ def body(content: bytes, fields: bytes) -> bytes:
     return HEAD + fields + b"\n\n" + content
 
 
-HTML = f"html: only the first {mime.MAX_HTML} characters were read"
 SIZE = f"size: only the first {mime.MAX_BYTES} bytes were read"
 TEXT = f"text: only the first {mime.MAX_TEXT} characters were read"
 BROKEN = f"size: only the first {mime.MAX_BROKEN} bytes of a broken message were read"
@@ -252,6 +256,19 @@ SHAPES: dict[str, tuple[bytes, str, int, tuple[str, ...]]] = {
         NOTICE + STATUS + b"".join(map(group, range(11_000))) + END,
         "bounce", reports.MAX_RECIPIENTS, (f"recipients: only the first {reports.MAX_RECIPIENTS} of 11000 were read",),
     ),
+    "many recipients of an alias, and others in the text": (
+        EXIM + b"".join(b"  u%d@b.example\n    (generated from l@b.example)\n    550 x\n" % n for n in range(8_000)) + STATUS
+        + b"".join(b"Final-Recipient: rfc822; l@b.example\nAction: failed\nDiagnostic-Code: smtp; 55%d\n\n" % n for n in range(8_000)) + END,
+        "bounce", 8_000, (),
+    ),
+    "many recipients, and as many others in the text": (
+        EXIM + b"".join(b"  u%d@b.example\n    550 x\n" % n for n in range(8_000)) + STATUS
+        + b"".join(b"Final-Recipient: rfc822; v%d@b.example\nAction: failed\n\n" % n for n in range(8_000)) + END,
+        "bounce", 8_000, (),
+    ),
+    "many long diagnostics that may name a host": (
+        NOTICE + STATUS + b"".join(group(n, b"a.b.c.d.e" * 890 + b"] said") for n in range(250)) + END, "bounce", 250, (),
+    ),
     "many boundaries": (NOTICE + b"--b\r\n" * 1_000_000, "bounce", 0, (SIZE, f"mime: read up to boundary line {mime.MAX_BOUNDARIES}")),
     "a diagnostic of many replies": (NOTICE + STATUS + group(1, b"x 550 5.1.1 " * 90_000) + END, "bounce", 1, ()),
     "a diagnostic of 1 MB": (NOTICE + STATUS + group(1, b"x" * 1_000_000) + END, "bounce", 1, ()),
@@ -272,8 +289,8 @@ SHAPES: dict[str, tuple[bytes, str, int, tuple[str, ...]]] = {
         HEAD + b"\nHi. This is the qmail-send program at x.\n" + b"<a@example.com>:\nno such user\n" * 60_000,
         "bounce", 1, (TEXT,),
     ),
-    "many tags": (body(b"<div>" * 400_000, b"Content-Type: text/html"), "none", 0, (HTML,)),
-    "many tags that are never closed": (body(b"<a " * 600_000, b"Content-Type: text/html"), "none", 0, (HTML,)),
+    "many tags": (body(b"<div>" * 400_000, b"Content-Type: text/html"), "none", 0, (mime.LONG_HTML,)),
+    "many tags that are never closed": (body(b"<a " * 600_000, b"Content-Type: text/html"), "none", 0, (mime.LONG_HTML,)),
     "many encoded words": (
         b"Subject: " + b"=?utf-8?q?=41?= " * 100_000 + b"\n\nx",
         "none", 0, (f"header: more than {mime.MAX_WORDS} encoded words, none was decoded",),

@@ -7,14 +7,14 @@ over the page: the header, the notice's text and the machine-readable parts.
 from __future__ import annotations
 
 import re
-from functools import cache, cached_property
+from functools import cache
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from bounceclass.model import Kind
 from bounceclass.rulebook import BUILT_IN, BrokenRules, Row, parse_table
-from bounceclass.words import automaton
+from bounceclass.words import automaton, once
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -74,22 +74,22 @@ class Entry:
         self.needed: frozenset[int] = frozenset()
         """Its needs, as ``Dialects`` numbers them."""
 
-    @cached_property
+    @once
     def recipient(self) -> re.Pattern[str] | None:
         """What finds recipients; raises BrokenRules."""
         return self._compiled(self.layout.recipient)
 
-    @cached_property
+    @once
     def reason(self) -> re.Pattern[str] | None:
         """What finds the words about a recipient; raises BrokenRules."""
         return self._compiled(self.layout.reason)
 
-    @cached_property
+    @once
     def names_address(self) -> bool:
         """*recipient* has a group named ``address``; otherwise its first one is the address."""
         return self.recipient is not None and "address" in self.recipient.groupindex
 
-    @cached_property
+    @once
     def names_reason(self) -> bool:
         """*recipient* has a group named ``reason``."""
         return self.recipient is not None and "reason" in self.recipient.groupindex

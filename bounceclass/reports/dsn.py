@@ -39,6 +39,8 @@ _ACTIONS = (
 _LETTER = re.compile(r"[^\W\d_]")
 # QUIRK: what they say of all recipients was said of the first that was refused
 _BLAMES_ALL = frozenset(("nullmailer",))
+MAX_EXPANDED = 100
+"""Addresses that one alias was expanded to whose passages are compared."""
 STATUS_PARTS = frozenset(
     (
         "message/delivery-status",
@@ -185,22 +187,37 @@ def _with_notes(page: Page, outcomes: list[Outcome]) -> list[Outcome]:
     by_address = {passage.recipient.lower(): passage for passage in said if passage.recipient}
     named = {name.lower() for one in outcomes for name in (one.final_recipient, one.original_recipient) if name}
     others = [passage for address, passage in by_address.items() if address not in named]
+    nameless, expanded = iter(others), _by_source(others)
     noted = []
     for outcome in outcomes:
         names = [name.lower() for name in (outcome.final_recipient, outcome.original_recipient) if name]
         passage = next((by_address[name] for name in names if name in by_address), None)
-        if passage is None and not names and others:
-            passage = others.pop(0)
+        if passage is None and not names:
+            passage = next(nameless, None)
         elif passage is None:  # QUIRK: Exim calls what an alias was expanded to by the alias
-            passage = next((one for one in others if _is_about(one, outcome, names)), None)
+            passage = next(filter(None, (_taken(expanded.get(name, []), outcome.diagnostic) for name in names)), None)
         noted.append(_noted(outcome, passage) if passage else outcome)
     return noted
 
 
-def _is_about(passage: Outcome, outcome: Outcome, names: list[str]) -> bool:
-    """Tell whether *passage*, of what one of *names* was expanded to, quotes the diagnostic of *outcome*."""
-    source = (passage.generated_from or "").lower()
-    return source in names and outcome.diagnostic in on_one_line(passage.diagnostic)
+def _by_source(passages: list[Outcome]) -> dict[str, list[Outcome]]:
+    """Return the passages about what an alias was expanded to, by the alias."""
+    expanded: dict[str, list[Outcome]] = {}
+    for passage in passages:
+        if passage.generated_from:
+            about = expanded.setdefault(passage.generated_from.lower(), [])
+            if len(about) < MAX_EXPANDED:
+                about.append(passage)
+    return expanded
+
+
+def _taken(passages: list[Outcome], diagnostic: str) -> Outcome | None:
+    """Take the passage that quotes *diagnostic* from *passages*; the only one, where that says nothing to quote."""
+    says = bool(_LETTER.search(diagnostic))
+    for index, passage in enumerate(passages):
+        if diagnostic in on_one_line(passage.diagnostic) if says else len(passages) == 1:
+            return passages.pop(index)
+    return None
 
 
 def _noted(outcome: Outcome, passage: Outcome) -> Outcome:

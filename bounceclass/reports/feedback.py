@@ -34,14 +34,14 @@ _SUBJECT = Words("unsubscribe", "report", "complaint", "notification")
 def read(page: Page) -> Notice | None:
     """Return the feedback report in *mail*; see the contract in ``reports``."""
     mail = page.mail
-    if mail.report_type == "delivery-status":
-        return None
     part = next((text for kind, text in mail.machine if kind == "message/feedback-report"), None)
     if part is not None:
         return Notice(kind=Kind.FEEDBACK, dialect="arf", feedback=_report(part, mail))
+    if mail.report_type == "delivery-status":
+        return None
     if mail.report_type == "feedback-report":
         return Notice(kind=Kind.FEEDBACK, dialect="arf", feedback=_report(page.words, mail))
-    head = page.text[:4096] if mail.text else ""  # fields are not written in HTML
+    head = page.glance[:4096]
     if "feedback-type:" in head and "user-agent:" in head:
         return Notice(kind=Kind.FEEDBACK, dialect="arf", feedback=_report(page.words[:65536], mail))
     return _before_arf(page)

@@ -22,6 +22,7 @@ MANY = 100
 MAX_REASON_OF_MANY = 1024
 """Characters of each reason there."""
 
+_FAILURES = (Kind.BOUNCE, Kind.DELAY)
 # "(generated from a@b)", "(ultimately generated from a@b)" (Exim), "(expanded from: <a@b>)" (Sendmail, Postfix)
 _GENERATED = re.compile(
     r"\(?\b(?:ultimately generated from|generated from|expanded from:?)\s{1,20}<?([^\s<>()]{1,320}@[^\s<>()]{1,255})>?\)?",
@@ -36,10 +37,15 @@ def read(page: Page) -> Notice | None:
     is_notice = page.may_be_notice
     if page.is_forwarded or not (is_notice or page.may_concern_letters):
         return None
+    otherwise = None
     for found in page.candidates:
         layout = found.entry.layout
-        if layout.kind not in (Kind.BOUNCE, Kind.DELAY):
-            return Notice(kind=layout.kind, dialect=found.entry.dialect, confidence=Confidence.PROBABLE)
+        if layout.kind not in _FAILURES:
+            notice = Notice(kind=layout.kind, dialect=found.entry.dialect, confidence=Confidence.PROBABLE)
+            if not _may_be_quoted(page, found):
+                return notice
+            otherwise = otherwise or (notice if found.at <= page.end() else None)
+            continue
         outcomes, returned = _outcomes(page, found) if is_notice else ([], "")
         if outcomes:
             kind = Kind.DELAY if all(outcome.action is Action.DELAYED for outcome in outcomes) else Kind.BOUNCE
@@ -50,7 +56,14 @@ def read(page: Page) -> Notice | None:
                 confidence=Confidence.PROBABLE,
                 returned=returned,
             )
-    return None
+    return otherwise
+
+
+def _may_be_quoted(page: Page, found: Found) -> bool:
+    """Tell whether a mark may stand in what a notice of a failure returns."""
+    return found.at > page.end() or any(
+        other.at < found.at and other.entry.layout.kind in _FAILURES for other in page.candidates
+    )
 
 
 def author(page: Page) -> tuple[str | None, Kind]:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Page"]
 
+MAX_LETTER = 16 * 1024
+"""Characters of HTML that is not a mail system's up to which text is made of it."""
 MAX_PART = 4 * 1024
 """Characters of each machine-readable part in which marks are looked for."""
 MAX_VALUE = 300
@@ -41,6 +43,12 @@ class Page:
     def text(self) -> str:
         """The same in lower case."""
         return self.words.lower()
+
+    @once
+    def glance(self) -> str:
+        """The same, but nothing of a long letter in HTML: to make text of it costs more than all else."""
+        html = self.mail.html
+        return "" if html and sum(map(len, html)) > MAX_LETTER and not self.may_be_notice else self.text
 
     @once
     def subject(self) -> str:
@@ -89,8 +97,7 @@ class Page:
     @property
     def may_concern_letters(self) -> bool:
         """Tell whether a mark of a layout stands on the page that may be no mail system's."""
-        text = self.text if self.mail.text else "".join(self.mail.html).lower()  # most HTML is a letter's
-        return self._dialects.concern_letters(self._before, text)
+        return self._dialects.concern_letters(self._before, self.glance)
 
     def end(self, start: int = 0) -> int:
         """Return where the returned message begins in the notice's text, from *start* on, or its length."""

@@ -8,10 +8,20 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from bounceclass.model import Outcome
 
-__all__ = ["mailed"]
+__all__ = ["is_address", "mailed"]
 
 # What stands around an address in a field
 _DELIMITERS = re.compile(r"[\s<>,;:()\"]+")
+
+
+def is_address(name: str) -> bool:
+    """Tell whether *name* has a local part and a domain.
+
+    One without the other is nobody's address, and in a table of a mail server it is everybody's: ``fred@`` is
+    Postfix's key for that local part at any domain (access(5)).
+    """
+    local, _, domain = name.strip().rpartition("@")
+    return bool(local and domain)
 
 
 def mailed(outcome: Outcome, returned: dict[str, list[str]]) -> str | None:

@@ -194,8 +194,10 @@ def test_two_runs_at_once(home: Path, maildir: Path) -> None:
 
     with locked(mailboxes.Maildir(path=str(maildir)), home / "state" / "bounceclass"):
         result = run("process", maildir)
+        quiet = run("process", "-q", maildir)
     assert (result.exit_code, len(result.stderr.splitlines())) == (75, 1)
     assert "another run is at work on file:" in result.stderr
+    assert (quiet.exit_code, quiet.output) == (75, "")
     assert filed(maildir) == {"Maildir": 4}
 
 

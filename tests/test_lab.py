@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from lab import servers
+from lab import scenarios, servers
 from lab.laboratory import GENERATED, SERVERS, module, written
 from lab.scenarios import SCENARIOS
 from test_fixtures import differences
@@ -64,6 +64,14 @@ def test_the_table_of_servers() -> None:
         (name, list(module(name).PACKAGES), len([*(GENERATED / name).glob("*.eml")])) for name in SERVERS
     ]
     assert {folder.name for folder in GENERATED.iterdir()} == set(SERVERS)
+
+
+def test_the_rows_of_scenarios() -> None:
+    page = (servers.ROOT / "docs" / "laboratory.md").read_text()
+    rows = re.findall(r"^(?=.*\b(?:_refused|Scenario)\().*\n", page.partition("## Add a scenario")[2], re.M)
+    table = Path(scenarios.__file__).read_text()
+    assert len(rows) == 2
+    assert [row for row in rows if row not in table] == []
 
 
 @pytest.mark.parametrize("name", SERVERS)

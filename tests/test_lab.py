@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -72,6 +74,16 @@ def test_the_rows_of_scenarios() -> None:
     table = Path(scenarios.__file__).read_text()
     assert len(rows) == 2
     assert [row for row in rows if row not in table] == []
+
+
+def test_the_list_of_packages() -> None:
+    """It is printed by Python alone, before anything is installed."""
+    command = [sys.executable, "-S", "-m", "lab.packages"]
+    listed = subprocess.run(command, cwd=servers.ROOT / "tests", check=True, capture_output=True, text=True)
+    page = (servers.ROOT / "docs" / "laboratory.md").read_text()
+    rows = re.findall(r"^\| (?:`[a-z]+`|docs/[a-z]+\.md) \|(?: `[a-z]+\.py` \|)? ([a-z0-9, -]+) \|", page, re.M)
+    assert len(rows) == len(SERVERS) + 4
+    assert {name for row in rows for name in row.split(", ")} <= set(listed.stdout.split())
 
 
 @pytest.mark.parametrize("name", SERVERS)

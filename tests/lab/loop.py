@@ -21,7 +21,6 @@ from pages import sections
 
 from lab import machine, servers
 from lab.scenarios import Fate, Scenario
-from lab.world import World
 
 if TYPE_CHECKING:
     from lab.servers import Message
@@ -165,6 +164,8 @@ class Exim:
 
 class _Loop:
     def __init__(self, server: Server) -> None:
+        from lab.world import World  # it takes dnspython, and lab.packages runs before that is installed
+
         self.server = server
         self.page = sections(f"docs/{server.name}.md")
         self.delivered: dict[str, set[str]] = {}

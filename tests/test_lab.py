@@ -28,9 +28,9 @@ def _codes_of_nobody(notice: Notice) -> list[str]:
     got = bounceclass.classify(notice.content).to_dict()["failures"]
     return [
         f"{key} {ours[key]}"
-        for told, ours in zip(expected, got, strict=True)
+        for theirs, ours in zip(expected, got, strict=True)
         for key in ("command", "reply_code", "status")
-        if key not in told and ours[key] is not None
+        if key not in theirs and ours[key] is not None
     ]
 
 
@@ -52,8 +52,8 @@ def test_server(name: str) -> None:
     wrong += [f"{notice.name}: {code}" for notice in notices for code in _codes_of_nobody(notice)]
     assert wrong == []
     silent = {one.name for one in SCENARIOS if one.hears_nothing}
-    told_of = {str(notice.expected["about"]).split(": ")[1] for notice in notices}
-    assert told_of == {one.name for one in SCENARIOS} - silent - set(module(name).WITHOUT)
+    written_of = {str(notice.expected["about"]).split(": ")[1] for notice in notices}
+    assert written_of == {one.name for one in SCENARIOS} - silent - set(module(name).WITHOUT)
     if _BOOKWORM in Path("/etc/os-release").read_text():  # what other versions write may differ
         stored = {path.stem: path.read_bytes() for path in (GENERATED / name).glob("*.eml")}
         assert {notice.name: notice.content for notice in notices} == stored

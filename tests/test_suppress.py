@@ -158,6 +158,15 @@ def test_release_and_add(book: Ledger) -> None:
         assert (result.exit_code, f"no address: '{nobody}' (it takes a local" in result.stderr) == (2, True)
 
 
+def test_what_is_no_address_can_be_released(book: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as before:
+        before.setattr("bounceclass.app.ledger.book.is_address", lambda name: "@" in name)
+        book.add("fred@")
+    assert run("suppress", "check", "fred@").exit_code == 3
+    assert run("suppress", "release", "fred@", "nobody").stdout == "1 released, 1 were not known\n"
+    assert run("suppress", "check", "fred@").exit_code == 0
+
+
 def test_import(book: Ledger, tmp_path: Path) -> None:
     listed = tmp_path / "old.csv"
     listed.write_text(

@@ -174,7 +174,7 @@ def add(path: Path | None, given: tuple[str, ...], complaints: bool, note: str) 
 def release(path: Path | None, given: tuple[str, ...], note: str) -> None:
     """Release addresses: nothing that happened before counts any more."""
     with _opened(path) as (config, ledger):
-        done = ledger.release(_checked(given), note=note)
+        done = ledger.release(given, note=note)
         click.echo(f"{done} released, {len(given) - done} were not known")
         _update(config, ledger)
 

@@ -28,7 +28,7 @@ def test_the_dead_are_refused_and_nobody_else(server: str, tmp_path: Path) -> No
     assert found["folders"] == {".Processed": 1, ".Not-a-bounce": 1}
     assert f"newly suppressed {len(DEAD):>6}" in found["processed"]
     assert found["suppressed"] == sorted(DEAD)
-    assert found["told"].count("user_unknown (certain)") == 2
+    assert found["why"].count("user_unknown (certain)") == 2
     assert found["holiday"].startswith(f"{HOLIDAY}: healthy\n")
     assert found["holiday"].count("  life  ") == 2
     assert found["for now"].startswith(f"{min(FOR_NOW)}: healthy\n")

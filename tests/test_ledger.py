@@ -278,16 +278,16 @@ def test_by_hand(place: str) -> None:
         assert ledger.standing("fred@example.com").state is State.RELEASED
         assert [event.source for event in ledger.why("fred@example.com").events] == ["asked by phone", None]
         assert ledger.standing("mary@example.com").because == "suppressed by hand: asked by phone"
-        with pytest.raises(ValueError, match="not an address: 'fred'"):
-            ledger.add(["fred"])
+        for nobody in ("fred", "fred@", " @example.com"):
+            with pytest.raises(ValueError, match=f"not an address: '{nobody}'"):
+                ledger.add([nobody])
 
 
-def test_what_cannot_be_mailed_is_no_address(tmp_path: Path) -> None:
+@pytest.mark.parametrize("nobody", ["|/usr/bin/procmail", "fred@", "@example.com", "@"])
+def test_what_cannot_be_mailed_is_no_address(nobody: str, tmp_path: Path) -> None:
     with Ledger.open(tmp_path / "ledger.db", clock=Clock()) as ledger:
-        done = record(
-            ledger, mail("|/usr/bin/procmail", NOW), b"From: friend@example.com\nSubject: Hello\n\nHow are you?\n"
-        )
-        assert (done.messages, done.events) == (2, 0)
+        done = record(ledger, mail(nobody, NOW), b"From: friend@example.com\nSubject: Hello\n\nHow are you?\n")
+        assert (done.messages, done.kinds["bounce"], done.events) == (2, 1, 0)
 
 
 @pytest.mark.parametrize(

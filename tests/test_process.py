@@ -166,9 +166,10 @@ def test_quiet_says_what_needs_a_person(home: Path, maildir: Path) -> None:
     assert run("process", "-q", maildir).output == "for a person to look at, in the folder Unsure: 1\n"
 
 
-def test_what_names_nobody_needs_a_person(home: Path, maildir: Path) -> None:
-    nobody = DEAD.replace(b"Final-Recipient: rfc822; fred@example.com\n", b"").replace(b"To: fred@example.com\n", b"")
-    assert [one.recipient for one in bounceclass.classify(nobody).failures] == [None]
+@pytest.mark.parametrize(("field", "named"), [(b"", None), (b"Final-Recipient: rfc822; fred@\n", "fred@")])
+def test_what_names_nobody_needs_a_person(field: bytes, named: str | None, home: Path, maildir: Path) -> None:
+    nobody = DEAD.replace(b"Final-Recipient: rfc822; fred@example.com\n", field).replace(b"To: fred@example.com\n", b"")
+    assert [one.recipient for one in bounceclass.classify(nobody).failures] == [named]
     (maildir / "new" / "3.x").write_bytes(nobody)
     assert run("process", "-q", maildir).output == "for a person to look at, in the folder Unsure: 1\n"
 
@@ -193,8 +194,10 @@ def test_two_runs_at_once(home: Path, maildir: Path) -> None:
 
     with locked(mailboxes.Maildir(path=str(maildir)), home / "state" / "bounceclass"):
         result = run("process", maildir)
+        quiet = run("process", "-q", maildir)
     assert (result.exit_code, len(result.stderr.splitlines())) == (75, 1)
     assert "another run is at work on file:" in result.stderr
+    assert (quiet.exit_code, quiet.output) == (75, "")
     assert filed(maildir) == {"Maildir": 4}
 
 

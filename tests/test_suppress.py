@@ -32,7 +32,7 @@ LINES = [
 ]
 ODD = [
     Line(address=address, reason="manual")
-    for address in ('"a b"@example.com', "#x@example.com", "a:b@example.com", "a,b@example.com", "=1+1@example.com", "a\nb@example.com")
+    for address in ('"a b"@example.com', "#x@example.com", "a:b@example.com", "a,b@example.com", "=1+1@example.com", "a\nb@example.com", "fred@", "@example.com")
 ]  # fmt: skip
 
 
@@ -65,14 +65,14 @@ def test_json_lines() -> None:
 @pytest.mark.parametrize(
     ("form", "left_out"),
     [
-        (Format.LIST, [0, 1, 5]),
+        (Format.LIST, [0, 1, 5, 6, 7]),
         (Format.CSV, []),
         (Format.JSONL, []),
-        (Format.POSTFIX, [0, 1, 5]),
-        (Format.EXIM, [0, 1, 2, 5]),
-        (Format.SENDMAIL, [0, 1, 5]),
-        (Format.RSPAMD, [0, 1, 5]),
-        (Format.SES, [0, 3, 5]),
+        (Format.POSTFIX, [0, 1, 5, 6, 7]),
+        (Format.EXIM, [0, 1, 2, 5, 6, 7]),
+        (Format.SENDMAIL, [0, 1, 5, 6, 7]),
+        (Format.RSPAMD, [0, 1, 5, 6, 7]),
+        (Format.SES, [0, 3, 5, 6, 7]),
     ],
 )
 def test_an_address_that_a_form_cannot_have_is_left_out_and_named(form: Format, left_out: list[int]) -> None:
@@ -153,16 +153,28 @@ def test_release_and_add(book: Ledger) -> None:
     assert "suppressed by hand: asked" in run("suppress", "why", "new@example.com").stdout
     assert run("suppress", "add", "--complaints", "new@example.com").stdout == "1 added, 0 were on the list\n"
     assert "new@example.com" in run("suppress", "list", "--complaints").stdout
-    result = run("suppress", "add", "nobody")
-    assert (result.exit_code, "no address: 'nobody'" in result.stderr) == (2, True)
+    for nobody in ("nobody", "nobody@", "@example.com"):
+        result = run("suppress", "add", nobody)
+        assert (result.exit_code, f"no address: '{nobody}' (it takes a local" in result.stderr) == (2, True)
+
+
+def test_what_is_no_address_can_be_released(book: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as before:
+        before.setattr("bounceclass.app.ledger.book.is_address", lambda name: "@" in name)
+        book.add("fred@")
+    assert run("suppress", "check", "fred@").exit_code == 3
+    assert run("suppress", "release", "fred@", "nobody").stdout == "1 released, 1 were not known\n"
+    assert run("suppress", "check", "fred@").exit_code == 0
 
 
 def test_import(book: Ledger, tmp_path: Path) -> None:
     listed = tmp_path / "old.csv"
-    listed.write_text('address,reason\none@example.com,manual\n"two@example.com",x\n\'=3@example.com,x\nnobody,x\n')
+    listed.write_text(
+        'address,reason\none@example.com,manual\n"two@example.com",x\n\'=3@example.com,x\nnobody,x\nnobody@\n'
+    )
     result = run("suppress", "import", listed, "--note", "from the old system")
-    assert (result.exit_code, result.stderr) == (1, "no address: nobody,x\n")
-    assert result.stdout == "3 added, 0 were on the list, 1 lines without an address\n"
+    assert (result.exit_code, result.stderr) == (1, "no address: nobody,x\nno address: nobody@\n")
+    assert result.stdout == "3 added, 0 were on the list, 2 lines without an address\n"
     assert book.is_suppressed("=3@example.com")
 
 

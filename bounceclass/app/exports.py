@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 from msgspec import Struct
 
+from bounceclass.recipients import is_address
 from bounceclass.wire import cell
 
 if TYPE_CHECKING:
@@ -120,4 +121,9 @@ def rendered(form: Format, listed: Iterable[Line], left_out: Callable[[str], Non
 
 
 def _fits(address: str, refused: str) -> bool:
-    return address.isprintable() and " " not in address and not any(mark in address for mark in refused)
+    return (
+        is_address(address)
+        and address.isprintable()
+        and " " not in address
+        and not any(mark in address for mark in refused)
+    )

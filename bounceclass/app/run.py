@@ -128,7 +128,7 @@ class Outcome(NamedTuple):
     """What all sources came to."""
 
     tally: Tally
-    failures: dict[str, str]
+    failures: dict[str, Exception]
     """Sources that could not be worked through, and why."""
     incidents: list[str]
     """Incidents that hold suppressions now."""
@@ -201,13 +201,13 @@ class Job:
         from bounceclass.app.process import Busy, Tally
 
         started = time.time()
-        tally, failures, code = Tally(), dict[str, str](), 0
+        tally, failures, code = Tally(), dict[str, Exception](), 0
         with self.stop.heeded():
             for name, source in self.sources.items():
                 try:
                     tally.merge(self.work(name, source, ledger))
                 except (MailboxError, ConfigError, Busy) as error:
-                    failures[name] = str(error)
+                    failures[name] = error
                     code = max(code, exit_code(error))
                     self.told("source failed", {"source": name, "problem": str(error)})
                 if self.stop():
@@ -215,7 +215,7 @@ class Job:
         incidents = self.tell(ledger, tally, started, failures) if ledger else []
         return Outcome(tally, failures, incidents, max(code, 1 if tally.unread else 0))
 
-    def tell(self, ledger: Ledger, tally: Tally, started: float, failures: Mapping[str, str]) -> list[str]:
+    def tell(self, ledger: Ledger, tally: Tally, started: float, failures: Mapping[str, Exception]) -> list[str]:
         """Bring exports and metrics up to date after a run; return the incidents that hold suppressions now."""
         from bounceclass.app import summary
         from bounceclass.app.suppress import write_exports
@@ -262,9 +262,11 @@ class Job:
 def report(outcome: Outcome, *, quiet: bool, dry_run: bool) -> None:
     """Say what a run came to: problems on standard error, the table on standard output."""
     from bounceclass.app import summary
+    from bounceclass.app.process import Busy
 
     for name, problem in outcome.failures.items():
-        click.echo(printable(f"{name}: {problem}"), err=True)
+        if not (quiet and isinstance(problem, Busy)):  # the other run says what needs a person
+            click.echo(printable(f"{name}: {problem}"), err=True)
     for one in outcome.tally.unread[: summary.MAX_NAMED]:
         click.echo(printable(f"{one.name}: {one.problem}"), err=True)
     if more := outcome.tally.unread[summary.MAX_NAMED :]:

@@ -13,6 +13,7 @@ import click
 from bounceclass.app import exports, outputs, show
 from bounceclass.app.exports import Format, List
 from bounceclass.app.options import configured, ledger_of, plainly, settings
+from bounceclass.recipients import is_address
 from bounceclass.wire import printable
 
 if TYPE_CHECKING:
@@ -173,7 +174,7 @@ def add(path: Path | None, given: tuple[str, ...], complaints: bool, note: str) 
 def release(path: Path | None, given: tuple[str, ...], note: str) -> None:
     """Release addresses: nothing that happened before counts any more."""
     with _opened(path) as (config, ledger):
-        done = ledger.release(_checked(given), note=note)
+        done = ledger.release(given, note=note)
         click.echo(f"{done} released, {len(given) - done} were not known")
         _update(config, ledger)
 
@@ -197,7 +198,7 @@ def import_(ctx: click.Context, path: Path | None, file: IO[bytes], complaints: 
     found: list[str] = []
     for line in _lines(file):
         cell = line.partition(",")[0].strip().strip('"').removeprefix("'")
-        if "@" in cell:
+        if is_address(cell):
             found.append(cell)
         elif cell and cell.casefold() not in ("address", "email", "e-mail", "recipient"):
             wrong.append(line)
@@ -329,8 +330,10 @@ def _day(moment: object, never: str = "") -> str:
 
 def _checked(given: tuple[str, ...]) -> tuple[str, ...]:
     for address in given:
-        if "@" not in address:
-            raise click.BadParameter(f"no address: {address!r}", param_hint="ADDRESS")
+        if not is_address(address):
+            raise click.BadParameter(
+                f"no address: {address!r} (it takes a local part and a domain)", param_hint="ADDRESS"
+            )
     return given
 
 

@@ -20,19 +20,11 @@ __all__ = ["LIBRARIES", "PACKAGES", "TOLD", "WARNS", "WITHOUT", "send"]
 PACKAGES = ("chasquid",)
 LIBRARIES: tuple[str, ...] = ()
 
-_NO_PARAMETERS = "it takes no parameters of RFC 3461"
 _WAITS = "it waits ten minutes, and no setting makes that less"
-WITHOUT: dict[str, str] = {
+WITHOUT = servers.WITHOUT_PARAMETERS | {
     "silent": _WAITS,
     "silent-at-the-end": _WAITS,
     "no-smtputf8": "it is sent all the same",
-    "asked-for": _NO_PARAMETERS,
-    "whole": _NO_PARAMETERS,
-    "no-delay": _NO_PARAMETERS,
-    "never": _NO_PARAMETERS,
-    "success": _NO_PARAMETERS,
-    "success-of-alias": _NO_PARAMETERS,
-    "success-and-failure": _NO_PARAMETERS,
 }
 WARNS = False
 # It sends MAIL and RCPT at once.  What fails before them may pass, to it, and a domain that does not exist as well
@@ -64,8 +56,7 @@ def send(folder: Path, world: World, messages: list[servers.Message]) -> None:
     """Send *messages* until each is delivered or has failed."""
     login = f"news@{servers.HOST}", secrets.token_hex()
     servers.etc("chasquid/chasquid.conf", _CONFIGURATION)
-    aliases = "".join(f"{name}: {', '.join(to)}\n" for name, to in servers.ALIASES.items())
-    servers.etc(f"chasquid/domains/{servers.HOST}/aliases", aliases)
+    servers.aliases(f"chasquid/domains/{servers.HOST}/aliases")
     certificate = servers.etc(f"chasquid/certs/{servers.HOST}/fullchain.pem", "")
     request = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={servers.HOST}"]
     files = ["-keyout", str(certificate.with_name("privkey.pem")), "-out", str(certificate)]

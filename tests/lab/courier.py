@@ -63,7 +63,7 @@ def send(folder: Path, world: World, messages: list[servers.Message]) -> None:
     servers.user("courier", 647)
     for name, value in _SETTINGS.items():
         servers.etc(f"courier/{name}", f"{value}\n")
-    servers.etc("courier/aliases/system", "".join(f"{name}: {', '.join(to)}\n" for name, to in servers.ALIASES.items()))
+    servers.aliases("courier/aliases/system")
     listener = Path("/etc/courier/esmtpd")
     servers.etc("courier/esmtpd", listener.read_text() + _LISTENER)
     servers.etc("environment", "")

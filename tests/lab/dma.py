@@ -21,9 +21,8 @@ __all__ = ["LIBRARIES", "PACKAGES", "TOLD", "WARNS", "WITHOUT", "send"]
 PACKAGES = ("dma",)
 LIBRARIES = ("libssl3",)
 
-_NO_PARAMETERS = "it takes no parameters of RFC 3461"
 _WAITS = "it waits five minutes, and no setting makes that less"
-WITHOUT: dict[str, str] = {
+WITHOUT = servers.WITHOUT_PARAMETERS | {
     "hangs-up-at-once": _WAITS,
     "hangs-up": _WAITS,
     "hangs-up-at-the-end": _WAITS,
@@ -31,13 +30,6 @@ WITHOUT: dict[str, str] = {
     "silent-at-the-end": _WAITS,
     "no-smtputf8": "it knows no extensions",
     "smtputf8": "it knows no extensions",
-    "asked-for": _NO_PARAMETERS,
-    "whole": _NO_PARAMETERS,
-    "no-delay": _NO_PARAMETERS,
-    "never": _NO_PARAMETERS,
-    "success": _NO_PARAMETERS,
-    "success-of-alias": _NO_PARAMETERS,
-    "success-and-failure": _NO_PARAMETERS,
 }
 WARNS = False
 # At the end it says only how long it has tried; of a refusal of EHLO, that it knows no reason

@@ -95,7 +95,7 @@ def _expected(
             late = warned is not None and address not in warned and _is_tried_again(scenario, fate, told)
             if late and warned is not None:
                 warned.add(address)
-            failures.append(_told(says | _failure(scenario, fate, text, told, late=late), report=bool(report)))
+            failures.append(_pruned(says | _failure(scenario, fate, text, told, late=late), report=bool(report)))
         else:
             deliveries.append(says | {"action": "relayed"} | told.get("delivered", {}))
     if not failures and not deliveries:
@@ -123,7 +123,7 @@ def _is_tried_again(scenario: Scenario, fate: Fate, told: Told) -> bool:
     return bool(says.get("passes", fate.passes) and says.get("warned", scenario.hears_of_delays))
 
 
-def _told(says: dict[str, object], *, report: bool) -> dict[str, object]:
+def _pruned(says: dict[str, object], *, report: bool) -> dict[str, object]:
     """Return *says* without what is for this module only, and without what only a *report* has."""
     left_out = {"passes", "warned"} | (set() if report else {"final_recipient"})
     return {key: value for key, value in says.items() if value is not None and key not in left_out}

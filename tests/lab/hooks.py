@@ -12,17 +12,23 @@ import sys
 from pathlib import Path
 
 from messages import bounce, message
-from pages import page_steps
+from pages import ROOT, page_steps
 
 from lab import machine
 
-__all__ = ["MESSAGES", "PACKAGES"]
+__all__ = ["PACKAGES"]
 
 PACKAGES = ("procmail", "maildrop")
+_NULL = b"Return-Path: <>\n"
 MESSAGES = {
-    "bounce": bounce("fred@example.com"),
+    "bounce": bounce("fred@example.com").replace(b"report; report-type", b"report;\n\treport-type"),
     "letter": b"Return-Path: <ann1@example.com>\n" + message(1, "Hello"),
     "list": b"Return-Path: <list-bounces@example.net>\n" + message(2, "News of a list", "Precedence: list"),
+    "admin": b"Return-Path: <admin@example.com>\n"
+    + message(3, "The minutes").replace(b"Ann <ann3@example.com>", b"Admin <admin@example.com>"),
+    "auto-reply": _NULL + message(4, "Out of office", "Auto-Submitted: auto-replied"),
+    "receipt": (ROOT / "fixtures" / "not-bounces" / "receipt-deleted.eml").read_bytes().partition(b"\nFrom: news@")[0],
+    "old notice": _NULL + message(5, "failure notice", text="Hi. This is the qmail-send program at mail.example.net."),
 }
 
 
@@ -40,7 +46,7 @@ def _delivered(program: str, file: str, text: str) -> dict[str, object]:
     machine.shell(f"useradd --home-dir {home} --create-home {user}")
     (home / file).write_text(text)
     machine.shell(f"chown {user}: {home / file} && chmod 600 {home / file}")
-    found: dict[str, object] = {name: _run(program, user, content) for name, content in MESSAGES.items()}
+    found: dict[str, object] = {"ended": [_run(program, user, content) for content in MESSAGES.values()]}
     found["mailbox"] = _subjects(user)
     found["ledger"] = machine.shell(f"runuser -u {user} -- bounceclass suppress why fred@example.com")
     (home / ".config" / "bounceclass").mkdir(parents=True)

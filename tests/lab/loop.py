@@ -21,7 +21,6 @@ from pages import sections
 
 from lab import machine, servers
 from lab.scenarios import Fate, Scenario
-from lab.world import World
 
 if TYPE_CHECKING:
     from lab.servers import Message
@@ -165,6 +164,8 @@ class Exim:
 
 class _Loop:
     def __init__(self, server: Server) -> None:
+        from lab.world import World  # it takes dnspython, and lab.packages runs before that is installed
+
         self.server = server
         self.page = sections(f"docs/{server.name}.md")
         self.delivered: dict[str, set[str]] = {}
@@ -269,7 +270,7 @@ def main(server: Server, folder: Path) -> dict[str, object]:
     found["processed"] = machine.shell(loop.page["Every ten minutes"])
     found["folders"] = {path.parent.name: len(list(path.iterdir())) for path in _MAILDIR.glob(".*/cur")}
     found["suppressed"] = loop.suppressed()
-    found["told"] = machine.shell(loop.page["Who is suppressed, and why"])
+    found["why"] = machine.shell(loop.page["Who is suppressed, and why"])
     found["holiday"] = machine.shell(f"runuser -u bounceclass -- bounceclass suppress why {HOLIDAY}")
     found["for now"] = machine.shell(f"runuser -u bounceclass -- bounceclass suppress why {min(FOR_NOW)}")
 
@@ -297,7 +298,7 @@ def main(server: Server, folder: Path) -> dict[str, object]:
     return found | {"delivered": {name: sorted(who) for name, who in loop.delivered.items()}}
 
 
-def _told(server: Server, folder: Path) -> None:
+def _print(server: Server, folder: Path) -> None:
     """Print what became of it, or what the server has to say of what went wrong."""
     try:
         print(json.dumps(main(server, folder)))
@@ -308,4 +309,4 @@ def _told(server: Server, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    _told(Postfix() if sys.argv[1] == "postfix" else Exim(), Path(sys.argv[2]))
+    _print(Postfix() if sys.argv[1] == "postfix" else Exim(), Path(sys.argv[2]))

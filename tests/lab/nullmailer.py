@@ -22,21 +22,13 @@ LIBRARIES = ("libgnutls30",)
 
 _RELAY = "it looks up nothing but its relay"
 _NO_ALIASES = "it knows no aliases"
-_NO_PARAMETERS = "it takes no parameters of RFC 3461"
-WITHOUT: dict[str, str] = {
+WITHOUT = servers.WITHOUT_PARAMETERS | {
     "no-such-domain": _RELAY,
     "null-mx": _RELAY,
     "alias": _NO_ALIASES,
     "alias-of-three": _NO_ALIASES,
     "no-smtputf8": "it knows no SMTPUTF8",
     "smtputf8": "it knows no SMTPUTF8",
-    "asked-for": _NO_PARAMETERS,
-    "whole": _NO_PARAMETERS,
-    "no-delay": _NO_PARAMETERS,
-    "never": _NO_PARAMETERS,
-    "success": _NO_PARAMETERS,
-    "success-of-alias": _NO_PARAMETERS,
-    "success-and-failure": _NO_PARAMETERS,
 }
 WARNS = True  # and then gives up without another word
 # It never names the command.  What it got no reply to is a permanent failure, and has no words but "Connect failed".

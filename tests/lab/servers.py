@@ -27,6 +27,7 @@ __all__ = [
     "HOST",
     "OUTSIDE",
     "ROOT",
+    "WITHOUT_PARAMETERS",
     "Message",
     "Unavailable",
     "aliases",
@@ -56,6 +57,8 @@ OUTSIDE = "198.51.100.1"
 """Its address, to the world (RFC 5737)."""
 ALIASES = {one.alias.partition("@")[0]: list(one.recipients) for one in SCENARIOS if one.alias}
 """By the local part there, whom mail goes to."""
+WITHOUT_PARAMETERS = {one.name: "it takes no parameters of RFC 3461" for one in SCENARIOS if one.rcpt}
+"""The scenarios that such a server cannot have, and why."""
 
 PATIENCE = 240
 """Seconds that a server has for all of its notices."""
@@ -265,6 +268,6 @@ def submit_all(messages: list[Message]) -> None:
             pass
 
 
-def aliases() -> None:
-    """Write the scenarios' aliases, as most servers have them."""
-    etc("aliases", "".join(f"{name}: {', '.join(to)}\n" for name, to in ALIASES.items()))
+def aliases(file: str = "aliases") -> None:
+    """Write the scenarios' aliases under /etc, as most servers have them."""
+    etc(file, "".join(f"{name}: {', '.join(to)}\n" for name, to in ALIASES.items()))

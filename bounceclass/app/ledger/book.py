@@ -19,6 +19,7 @@ from bounceclass.app.ledger.derive import Derivation, standing_of
 from bounceclass.app.ledger.records import Judged
 from bounceclass.app.policy import MANUAL, Event, Policy, Standing, State, What, decide
 from bounceclass.model import Confidence, Reason, Scope, Severity
+from bounceclass.recipients import is_address
 
 if TYPE_CHECKING:
     import os
@@ -195,7 +196,7 @@ class Ledger:
         now = self._clock()
         listed = [addresses] if isinstance(addresses, str) else list(addresses)
         for address in listed:
-            if "@" not in address.strip():
+            if what is not What.RELEASE and not is_address(address):  # one that stands there already can be taken off
                 raise ValueError(f"not an address: {address!r}")
         names = {self._keys.address(address): self._keys.shown(address) for address in listed}
         events = {self._keys.address(one): records.by_hand(what, one, self._keys, now, note) for one in listed}

@@ -19,6 +19,7 @@ from msgspec import Struct
 from bounceclass import fields
 from bounceclass.app.policy import What
 from bounceclass.model import Action, Kind, Report
+from bounceclass.recipients import is_address
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -172,7 +173,7 @@ def entry(judged: Judged, keys: Keys, now: datetime, *, keep_raw: bool) -> Entry
     events: dict[str, dict[str, Any]] = {}
     names: dict[str, str | None] = {}
     for address, about in _happened(report, now):
-        if "@" not in address:
+        if not is_address(address):
             continue  # a pipe, a file, a name: nothing that could be mailed
         address_key = keys.address(address)
         event_key = _event_key(key, address_key, about["what"])

@@ -51,8 +51,7 @@ def classify(
     ValueError for a language that there is no advice in.
     """
     advice.phrasebook(lang)
-    raw = message if isinstance(message, bytes) else _raw(message, max_bytes)
-    mail = mime.parse(raw, max_bytes=max_bytes)
+    mail = mime.parse(_raw(message, max_bytes), max_bytes=max_bytes)
     rules = rules or load_rules()
     notice = reports.read(mail, rules.dialects, max_recipients=max_recipients)
     return _report(mail, notice, rules.book, lang)
@@ -200,7 +199,7 @@ def _report(mail: Mail, notice: Notice, rules: Rulebook, lang: str) -> Report:
 
 def _original(returned: dict[str, list[str]]) -> Original:
     if not returned:
-        return _UNKNOWN
+        return Original()
     get = Mail(headers=returned).get
     return Original(
         message_id=get("message-id") or None,
@@ -211,9 +210,6 @@ def _original(returned: dict[str, list[str]]) -> Original:
         list_id=get("list-id") or None,
         return_path=fields.clean(get("return-path")),
     )
-
-
-_UNKNOWN = Original()
 
 
 def _delivery(outcome: Outcome, returned: dict[str, list[str]]) -> Delivery:

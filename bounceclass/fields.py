@@ -47,13 +47,14 @@ _FIELD = re.compile(r"([A-Za-z][A-Za-z0-9_.-]{0,60})[ \t]{0,9}:(?!//)[ \t]{0,9}(
 _XTEXT = re.compile(r"\+([0-9A-F]{2})")
 # EmbeddedUnicodeChar (RFC 6533 3)
 _UNICODE_CHAR = re.compile(r"\\x\{([0-9A-Fa-f]{1,6})\}")
-# An address that needs no cleaning, alone, before a comment or between angle brackets: nearly every one
-_PLAIN_ADDRESS = re.compile(
-    r"([\w.+=&*!#$%/?^{}|~-]+@[a-z0-9.-]*[a-z0-9-])(?: \([^()<>]{0,500}\))?|[^<>]*<([\w.+=&*!#$%/?^{}|~-]+@[a-z0-9.-]*[a-z0-9-])>"
-)
-# Values of address and host fields that need no cleaning either; xtext has a plus sign
-_TYPED_ADDRESS = re.compile(r"[Rr][Ff][Cc]822; ?([\w.=&*!#$%/?^{}|~-]+@[a-z0-9.-]*[a-z0-9-])")
-_TYPED_HOST = re.compile(r"[Dd][Nn][Ss]; ?([a-z0-9.-]*[a-z0-9-])")
+# A local part and a domain that need no cleaning, as nearly all are
+_LOCAL = r"[\w.+=&*!#$%/?^{}|~-]+"
+_DOMAIN = r"[a-z0-9.-]*[a-z0-9-]"
+# The address, alone, before a comment or between angle brackets
+_PLAIN_ADDRESS = re.compile(rf"({_LOCAL}@{_DOMAIN})(?: \([^()<>]{{0,500}}\))?|[^<>]*<({_LOCAL}@{_DOMAIN})>")
+# The values of address and host fields; one with a plus sign may be xtext
+_TYPED_ADDRESS = re.compile(rf"[Rr][Ff][Cc]822; ?((?!.*\+){_LOCAL}@{_DOMAIN})")
+_TYPED_HOST = re.compile(rf"[Dd][Nn][Ss]; ?({_DOMAIN})")
 _COMMENT = re.compile(r"\([^()]{0,500}\)")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 # The name of a host, before its IP address in brackets or a comment

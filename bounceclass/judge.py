@@ -54,6 +54,8 @@ _SENDER_WORDS = frozenset(
         Reason.CONTENT_REJECTED,
     )
 )
+# Why a server gives up what might still have passed
+_RUNS_OUT = (Reason.EXPIRED, Reason.NETWORK_ERROR)
 # A reason that a frame alone gives (Postfix: "Sender address rejected: Access denied")
 _FRAME_REASONS = {
     "recipient address": Reason.RECIPIENT_REJECTED,
@@ -83,6 +85,11 @@ class Reading(Struct):
     def soft_by_field(self) -> bool:
         """The reporting MTA kept retrying: a 5yz greeting, soft_bounce, expiry."""
         return self.field is not None and self.field[0] == "4" and (self.reply.code or 0) >= 500
+
+    @property
+    def is_specific(self) -> bool:
+        """The status says more than its class and subject."""
+        return self.status is not None and not statuses.is_generic(self.status)
 
     @property
     def disagrees(self) -> bool:
@@ -130,14 +137,14 @@ def judge(
     reading = _read(outcome, notice, recipient, rules)
     verdict = weigh(reading, rules)
     row = rules.reasons[verdict.reason]
-    hardness = severity(reading, row, delayed=outcome.action is Action.DELAYED or _ran_out(reading, verdict))
+    hardness = severity(reading, row, may_pass=outcome.action is Action.DELAYED or _ran_out(reading, verdict))
     confidence = _confidence(reading, verdict, notice, guessed=outcome.guessed)
     suppress = (
         row.suppress
         and hardness is Severity.HARD
         and verdict.scope in (Scope.ADDRESS, Scope.DOMAIN)
         and confidence is not Confidence.GUESS
-        and recipients.is_address(recipient or "")
+        and recipients.is_address(recipient)
     )
     action, suggestion = _advice(verdict, row, lang, suppress=suppress)
     return Failure(
@@ -304,11 +311,11 @@ def _candidates(reading: Reading, rules: Rulebook) -> list[_Candidate]:
     return found
 
 
-def severity(reading: Reading, row: ReasonRow, *, delayed: bool = False) -> Severity:
+def severity(reading: Reading, row: ReasonRow, *, may_pass: bool = False) -> Severity:
     """By the reconciled codes; by the reason where there is none (RFC 5321 4.2.1, RFC 3463 2)."""
     if row.always is not None:
         return row.always
-    if delayed or reading.soft_by_field:
+    if may_pass or reading.soft_by_field:
         return Severity.SOFT
     if reading.code is not None:
         return Severity.SOFT if reading.code < 500 else Severity.HARD
@@ -319,12 +326,11 @@ def severity(reading: Reading, row: ReasonRow, *, delayed: bool = False) -> Seve
 
 def _ran_out(reading: Reading, verdict: Verdict) -> bool:
     """Tell whether a server gave up what might still have passed; Exim and Courier do it with 5.0.0, whatever the cause."""
-    generic = reading.status is None or statuses.is_generic(reading.status)
-    return verdict.reason in (Reason.EXPIRED, Reason.NETWORK_ERROR) and reading.code is None and generic
+    return verdict.reason in _RUNS_OUT and reading.code is None and not reading.is_specific
 
 
 def _confidence(reading: Reading, verdict: Verdict, notice: Notice, *, guessed: bool) -> Confidence:
-    specific = reading.status is not None and not statuses.is_generic(reading.status)
+    specific = reading.is_specific
     by_code = verdict.rule is None
     if guessed or verdict.reason is Reason.UNDETERMINED or (by_code and (not specific or _speaks_of_sender(reading))):
         return Confidence.GUESS

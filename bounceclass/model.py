@@ -13,6 +13,8 @@ from typing import Any
 import msgspec
 from msgspec import Struct, field
 
+from bounceclass.words import on_one_line
+
 SCHEMA = "bounceclass/1"
 MAX_VALUE = 16 * 1024
 """Characters of a header field that are read."""
@@ -160,10 +162,7 @@ class Mail(Struct, frozen=True, kw_only=True):
         """Return the first value of the field *name* (lower case), white space as one space, or an empty string."""
         if name not in self.headers:
             return ""
-        value = self.headers[name][0]
-        if len(value) <= MAX_VALUE and value.isprintable() and "  " not in value:
-            return value.strip()  # as nearly all are
-        return " ".join(value[:MAX_VALUE].split())
+        return on_one_line(self.headers[name][0][:MAX_VALUE])
 
 
 # --- what a report says -------------------------------------------------------

@@ -14,13 +14,13 @@ __all__ = ["is_address", "mailed"]
 _DELIMITERS = re.compile(r"[\s<>,;:()\"]+")
 
 
-def is_address(name: str) -> bool:
+def is_address(name: str | None) -> bool:
     """Tell whether *name* has a local part and a domain.
 
     One without the other is nobody's address, and in a table of a mail server it is everybody's: ``fred@`` is
     Postfix's key for that local part at any domain (access(5)).
     """
-    local, _, domain = name.strip().rpartition("@")
+    local, _, domain = (name or "").strip().rpartition("@")
     return bool(local and domain)
 
 

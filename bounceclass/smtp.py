@@ -281,11 +281,12 @@ def _joined(said: str, code: int | None) -> str:
     return _TAIL.sub("", said).strip() if said.endswith((")", "]")) or "##" in said else said
 
 
-# A reply code, and the status behind it, where a reply begins
-_PREFIX = re.compile(r"\d{3}[ \-](?:\(?#?[245]\.\d{1,3}\.\d{1,3}\)?[ :]{0,2})?")
+# What follows a reply code where a reply begins: the status, if there is one
+_AFTER_CODE = r"[ \-](?:\(?#?[245]\.\d{1,3}\.\d{1,3}\)?[ :]{0,2})?"
+_PREFIX = re.compile(r"\d{3}" + _AFTER_CODE)
 
 
 @cache
 def _prefix(code: int) -> re.Pattern[str]:
     """Return what finds a reply code, and the status behind it, where a line of a reply begins."""
-    return re.compile(rf"{code}(?<![^\s]...)[ \-](?:\(?#?[245]\.\d{{1,3}}\.\d{{1,3}}\)?[ :]{{0,2}})?")
+    return re.compile(rf"{code}(?<![^\s]...)" + _AFTER_CODE)

@@ -9,7 +9,6 @@ __all__ = ["find", "is_expiry", "is_generic", "plain", "prefer"]
 # status-code = class "." subject "." detail (RFC 3463 2), not part of an IP address,
 # a version or a longer number.  It begins with its digit, so that a text is scanned fast for it.
 _STATUS = re.compile(r"([245])(?<![\w.].)\.(\d{1,3})\.(\d{1,3})(?![\w]|\.\d)")
-_ALONE = re.compile(r"([245])\.(\d{1,3})\.(\d{1,3})")
 # Words after which a dotted number is a version, and how far before it they are looked for
 _VERSIONED = ("version", "v", "exim", "postfix", "qmail", "sendmail", "smtpd", "release", "build", "mta", "server")
 MAX_BEFORE = 12
@@ -21,7 +20,7 @@ _EMPTY = frozenset(("0.0", "3.0", "5.0"))
 
 def find(text: str) -> str | None:
     """Return the first status code in *text*, or None."""
-    found = _ALONE.fullmatch(text) or _STATUS.search(text)
+    found = _STATUS.search(text)
     while found and _is_version(text, found.start()):
         found = _STATUS.search(text, found.end())
     return plain(found[0]) if found else None

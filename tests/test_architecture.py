@@ -17,7 +17,8 @@ PACKAGE = Path(bounceclass.__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 LAYERS = [
-    {"model", "status", "fields", "words", "parallel"},
+    {"status", "fields", "words", "parallel"},
+    {"model"},
     {"smtp", "recipients", "_stdlib_mime", "mime", "rulebook"},
     {"advice", "wire"},
     {"judge"},

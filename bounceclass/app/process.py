@@ -84,7 +84,7 @@ def folder_of(report: Report) -> Folder:
     """Return where a message belongs; one that names nobody, or of which only a guess was made, is for a person."""
     if report.kind in (Kind.BOUNCE, Kind.DELAY) and (
         not report.failures
-        or any(one.confidence is Confidence.GUESS or not is_address(one.recipient or "") for one in report.failures)
+        or any(one.confidence is Confidence.GUESS or not is_address(one.recipient) for one in report.failures)
     ):
         return Folder.UNSURE
     return _FOLDERS.get(report.kind, Folder.NOT_A_BOUNCE)

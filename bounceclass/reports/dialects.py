@@ -70,6 +70,7 @@ class Entry:
         self.stop = _lower(layout.stop)
         self.transcript = _lower(layout.transcript)
         self.delay = _lower(layout.delay)
+        self.tells_of_failure = layout.kind in (Kind.BOUNCE, Kind.DELAY)
         self.weight = sum(map(len, self.needs))
         self.needed: frozenset[int] = frozenset()
         """Its needs, as ``Dialects`` numbers them."""
@@ -129,7 +130,7 @@ class Dialects:
         self.fields = frozenset(("content-type", *(found[1] for found in named)))
         """The fields of a header that marks stand in."""
         self._automaton = automaton([*marks, *ends, *needs])
-        letters = [mark for mark, entry in marked if entry.layout.kind not in (Kind.BOUNCE, Kind.DELAY)]
+        letters = [mark for mark, entry in marked if not entry.tells_of_failure]
         self._letters = automaton(letters, overlapping=False)
 
     def compile(self) -> None:

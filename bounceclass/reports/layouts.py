@@ -22,7 +22,6 @@ MANY = 100
 MAX_REASON_OF_MANY = 1024
 """Characters of each reason there."""
 
-_FAILURES = (Kind.BOUNCE, Kind.DELAY)
 # "(generated from a@b)", "(ultimately generated from a@b)" (Exim), "(expanded from: <a@b>)" (Sendmail, Postfix)
 _GENERATED = re.compile(
     r"\(?\b(?:ultimately generated from|generated from|expanded from:?)\s{1,20}<?([^\s<>()]{1,320}@[^\s<>()]{1,255})>?\)?",
@@ -40,11 +39,13 @@ def read(page: Page) -> Notice | None:
     otherwise = None
     for found in page.candidates:
         layout = found.entry.layout
-        if layout.kind not in _FAILURES:
+        if not found.entry.tells_of_failure:
+            if found.at > page.end():
+                continue  # it stands in what this notice returns
             notice = Notice(kind=layout.kind, dialect=found.entry.dialect, confidence=Confidence.PROBABLE)
-            if not _may_be_quoted(page, found):
+            if not _follows_failure(page, found):
                 return notice
-            otherwise = otherwise or (notice if found.at <= page.end() else None)
+            otherwise = otherwise or notice
             continue
         outcomes, returned = _outcomes(page, found) if is_notice else ([], "")
         if outcomes:
@@ -59,11 +60,9 @@ def read(page: Page) -> Notice | None:
     return otherwise
 
 
-def _may_be_quoted(page: Page, found: Found) -> bool:
-    """Tell whether a mark may stand in what a notice of a failure returns."""
-    return found.at > page.end() or any(
-        other.at < found.at and other.entry.layout.kind in _FAILURES for other in page.candidates
-    )
+def _follows_failure(page: Page, found: Found) -> bool:
+    """Tell whether a mark stands behind that of a failure, so perhaps in the message that it returns."""
+    return any(other.at < found.at and other.entry.tells_of_failure for other in page.candidates)
 
 
 def author(page: Page) -> tuple[str | None, Kind]:

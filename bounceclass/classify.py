@@ -169,11 +169,13 @@ def _report(mail: Mail, notice: Notice, rules: Rulebook, lang: str) -> Report:
     returned = mail.returned or (mime.parse_header(notice.returned) if notice.returned else {})
     if mime.NO_HEADER in mail.defects:  # nothing tells who wrote it, nor that it is a notice at all
         notice = msgspec.structs.replace(notice, confidence=Confidence.GUESS)
+    # the notice itself goes to the envelope sender (RFC 5321 4.5.5)
+    senders = [value for value in (mail.get("to"), *map(Mail(headers=returned).get, ("return-path", "from"))) if value]
     failures = []
     deliveries = []
     for outcome in notice.outcomes:
         if outcome.action in (Action.FAILED, Action.DELAYED):
-            failures.append(judge.judge(outcome, notice, returned, rules, lang))
+            failures.append(judge.judge(outcome, notice, returned, rules, lang, senders=senders))
         else:
             deliveries.append(_delivery(outcome, returned))
     report = Report(

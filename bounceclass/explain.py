@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from bounceclass import advice, judge, rulebook
-from bounceclass.model import Explanation, Meaning, Severity
+from bounceclass.model import Explanation, Meaning
 
 if TYPE_CHECKING:
     from bounceclass.rulebook import ReplyRow, Rulebook
@@ -40,23 +40,22 @@ def explain(
     query = query.encode("utf-8", "replace").decode("utf-8").strip()
     reading = judge.read_words(query, book, dialect=dialect, provider=provider)
     verdict = judge.weigh(reading, book)
-    row = book.reasons[verdict.reason]
-    advised = verdict.rule.rule.advice if verdict.rule else None
+    ruling = judge.conclude(reading, verdict, book, lang)
     code = reading.code or _leading_code(query)
-    hardness = judge.severity(reading, row) if (code or 0) >= 400 or reading.status or verdict.evidence else None
+    refuses = (code or 0) >= 400 or reading.status or verdict.evidence
     return Explanation(
         query=query,
         reply_code=code,
         status=reading.status,
         provider=reading.provider,
-        severity=hardness,
+        severity=ruling.severity if refuses else None,
         reason=verdict.reason,
         scope=verdict.scope,
-        suppress=row.suppress and hardness is Severity.HARD and bool(verdict.evidence),
-        suggested_action=row.action,
-        suggestion=advice.suggest(verdict.reason, advised, lang),
-        who=words.who[row.who],
-        url=advised.url if advised else None,
+        suppress=ruling.suppress,
+        suggested_action=ruling.action,
+        suggestion=ruling.suggestion,
+        who=words.who[book.reasons[verdict.reason].who],
+        url=verdict.advice.url if verdict.advice else None,
         meanings=tuple(_meanings(query, code, reading.status, book, lang)),
         evidence=verdict.evidence,
     )

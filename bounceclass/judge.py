@@ -1,11 +1,12 @@
 """What a refusal means: codes reconciled, rules weighed, evidence kept.
 
 ``read_words`` turns the words of one refusal into codes and matching rules,
-``weigh`` decides between them, and ``judge`` makes a failure of an outcome.
+``weigh`` decides between them, ``conclude`` says what follows, and ``judge`` makes a failure of an outcome.
 """
 
 from __future__ import annotations
 
+import re
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
@@ -28,21 +29,29 @@ from bounceclass.model import (
 from bounceclass.rulebook import Match, Said
 
 if TYPE_CHECKING:
-    from bounceclass.rulebook import ReasonRow, Rulebook
+    from collections.abc import Sequence
 
-__all__ = ["MAX_EVIDENCE", "Reading", "Verdict", "judge", "read_words", "severity", "weigh"]
+    from bounceclass.rulebook import Advice, ReasonRow, Rulebook
 
+__all__ = ["MAX_EVIDENCE", "Reading", "Ruling", "Verdict", "conclude", "judge", "read_words", "weigh"]
+
+MAX_SENDER = 1000
+"""Characters of a field in which the sender's address is looked for."""
 MAX_EVIDENCE = 6
 """Pieces of evidence that are kept with a verdict, the winner first."""
 
+_IF_REPEATED = SuggestedAction.SUPPRESS_IF_REPEATED
 _STEPS = (Confidence.GUESS, Confidence.PROBABLE, Confidence.CERTAIN)
 # What is refused here is never about the recipient: its name has not been said yet.
 _BEFORE_RECIPIENT = frozenset(("CONN", "EHLO", "STARTTLS", "AUTH", "MAIL"))
 # Where a status quoted in the words of an outcome stood
 _STATUS_SOURCES = {"dsn.diagnostic": "diagnostic", "dsn.status": "status_field", "text": "text"}
 # What "550 5.1.1" may stand beside while the address lives
-_SENDER_WORDS = frozenset(
+_ADDRESS_LIVES = frozenset(
     (
+        Reason.SYSTEM_ERROR,
+        Reason.NETWORK_ERROR,
+        Reason.GREYLISTED,
         Reason.BLOCKED_REPUTATION,
         Reason.SPAM_CONTENT,
         Reason.AUTH_FAILURE,
@@ -54,6 +63,8 @@ _SENDER_WORDS = frozenset(
         Reason.CONTENT_REJECTED,
     )
 )
+# What a reporting MTA makes of any such reply, whatever its words (Sendmail; RFC 3463 names no such rule)
+_TRANSLATIONS = frozenset(((550, "5.1.1"), (551, "5.1.6"), (553, "5.1.3")))
 # Why a server gives up what might still have passed
 _RUNS_OUT = (Reason.EXPIRED, Reason.NETWORK_ERROR)
 # A reason that a frame alone gives (Postfix: "Sender address rejected: Access denied")
@@ -83,20 +94,32 @@ class Reading(Struct):
 
     @property
     def soft_by_field(self) -> bool:
-        """The reporting MTA kept retrying: a 5yz greeting, soft_bounce, expiry."""
-        return self.field is not None and self.field[0] == "4" and (self.reply.code or 0) >= 500
+        """The reporting MTA kept retrying, whatever the remote said: a 5yz greeting, soft_bounce, expiry."""
+        return self.field is not None and self.field[0] == "4"
 
     @property
     def is_specific(self) -> bool:
-        """The status says more than its class and subject."""
-        return self.status is not None and not statuses.is_generic(self.status)
+        """The status says more than its class and subject, and more than the reply code."""
+        return self.status is not None and not statuses.is_generic(self.status) and not self.is_translated
+
+    @property
+    def is_translated(self) -> bool:
+        """The remote gave no status; that of the field only repeats its reply code."""
+        return self.status_source == "status_field" and (self.code, self.status) in _TRANSLATIONS
+
+    @property
+    def speaks_of_sender(self) -> bool:
+        """A frame or a rule of its own says that the sender, its host or its HELO was refused."""
+        return self.said.about_sender or any(
+            match.rule.reason is Reason.SENDER_REJECTED and not match.rule.generic for match in self.matches
+        )
 
     @property
     def disagrees(self) -> bool:
         """Reply, quoted status and Status field are not all of one class."""
-        quoted = self.reply.status[0] if self.reply.status else ""
+        quoted = self.status[0] if self.status and self.status_source != "status_field" else ""
         field = self.field[0] if self.field else quoted
-        reply = str(self.reply.code)[0] if self.reply.code else field
+        reply = str(self.code)[0] if self.code else field
         return (quoted or field) != field or field not in ("", reply)
 
 
@@ -108,6 +131,22 @@ class Verdict(Struct, frozen=True):
     rule: Match | None
     """The rule that won; None where a code did."""
     evidence: tuple[Evidence, ...]
+
+    @property
+    def advice(self) -> Advice | None:
+        """What the provider says to do, where the reason is still the rule's."""
+        rule = self.rule.rule if self.rule else None
+        return rule.advice if rule and rule.reason is self.reason else None
+
+
+class Ruling(Struct, frozen=True, kw_only=True):
+    """What follows from a verdict."""
+
+    severity: Severity
+    confidence: Confidence
+    suppress: bool
+    action: SuggestedAction
+    suggestion: str
 
 
 _STANDING = attrgetter("standing")
@@ -127,37 +166,44 @@ class _Candidate(Struct, frozen=True):
 
 
 def judge(
-    outcome: Outcome, notice: Notice, returned: dict[str, list[str]], rules: Rulebook, lang: str = "en"
+    outcome: Outcome,
+    notice: Notice,
+    returned: dict[str, list[str]],
+    rules: Rulebook,
+    lang: str = "en",
+    *,
+    senders: Sequence[str] = (),
 ) -> Failure:
     """Return the verdict on one outcome whose action is failed or delayed.
 
-    *returned* holds the fields of the returned message, names in lower case.
+    *returned* holds the fields of the returned message, names in lower case; *senders* are
+    the fields that its sender stands in.
     """
     recipient = recipients.mailed(outcome, returned)
     reading = _read(outcome, notice, recipient, rules)
     verdict = weigh(reading, rules)
-    row = rules.reasons[verdict.reason]
-    hardness = severity(reading, row, may_pass=outcome.action is Action.DELAYED or _ran_out(reading, verdict))
-    confidence = _confidence(reading, verdict, notice, guessed=outcome.guessed)
-    suppress = (
-        row.suppress
-        and hardness is Severity.HARD
-        and verdict.scope in (Scope.ADDRESS, Scope.DOMAIN)
-        and confidence is not Confidence.GUESS
-        and recipients.is_address(recipient)
+    if verdict.scope in (Scope.ADDRESS, Scope.DOMAIN) and _names_sender(reading, verdict.scope, recipient, senders):
+        verdict = weigh(reading, rules, names_sender=True)
+    ruling = conclude(
+        reading,
+        verdict,
+        rules,
+        lang,
+        delayed=outcome.action is Action.DELAYED,
+        named=recipients.is_address(recipient),
+        most=Confidence.GUESS if outcome.guessed else notice.confidence,
     )
-    action, suggestion = _advice(verdict, row, lang, suppress=suppress)
     return Failure(
         recipient=recipient,
         original_recipient=outcome.original_recipient,
         final_recipient=outcome.final_recipient or (outcome.recipient if outcome.generated_from else None),
         action=outcome.action or Action.FAILED,
-        severity=hardness,
+        severity=ruling.severity,
         reason=verdict.reason,
         scope=verdict.scope,
-        suppress=suppress,
-        suggested_action=action,
-        suggestion=suggestion,
+        suppress=ruling.suppress,
+        suggested_action=ruling.action,
+        suggestion=ruling.suggestion,
         reply_code=reading.code,
         status=reading.status,
         status_source=reading.status_source,
@@ -167,16 +213,9 @@ def judge(
         provider=reading.provider,
         last_attempt=outcome.last_attempt,
         will_retry_until=outcome.will_retry_until,
-        confidence=confidence,
+        confidence=ruling.confidence,
         evidence=verdict.evidence,
     )
-
-
-def _advice(verdict: Verdict, row: ReasonRow, lang: str, *, suppress: bool) -> tuple[SuggestedAction, str]:
-    """Return the suggested action and its sentence; never to suppress what is not safe to."""
-    if row.action is SuggestedAction.SUPPRESS and not suppress:
-        return SuggestedAction.SUPPRESS_IF_REPEATED, advice.suggest(Reason.RECIPIENT_REJECTED, None, lang)
-    return row.action, advice.suggest(verdict.reason, verdict.rule.rule.advice if verdict.rule else None, lang)
 
 
 # --- reading ----------------------------------------------------------------------
@@ -265,8 +304,11 @@ def read_words(
 # --- weighing ---------------------------------------------------------------------
 
 
-def weigh(reading: Reading, rules: Rulebook) -> Verdict:
-    """Return the reason that the strongest evidence speaks for, and what lost to it."""
+def weigh(reading: Reading, rules: Rulebook, *, names_sender: bool = False) -> Verdict:
+    """Return the reason that the strongest evidence speaks for, and what lost to it.
+
+    *names_sender* says that the address or the domain in the words is the sender's.
+    """
     candidates = _candidates(reading, rules)
     if not candidates:
         return Verdict(Reason.UNDETERMINED, Scope.UNKNOWN, None, ())
@@ -276,11 +318,13 @@ def weigh(reading: Reading, rules: Rulebook) -> Verdict:
     reason = winner.reason
     scope = (winner.match.rule.scope if winner.match else None) or rules.reasons[reason].scope
     effect = str(reason)
-    early = reading.said.about_sender or reading.said.command in _BEFORE_RECIPIENT
-    if early and scope in (Scope.ADDRESS, Scope.DOMAIN, Scope.UNKNOWN):
+    early = reading.said.command in _BEFORE_RECIPIENT
+    if scope in (Scope.ADDRESS, Scope.DOMAIN, Scope.UNKNOWN) and (early or names_sender or reading.speaks_of_sender):
         reason = Reason.SENDER_REJECTED
         scope = rules.reasons[reason].scope
-        effect += f", read as {reason}: refused before the recipient was named"
+        effect += f", read as {reason}: " + (
+            "refused before the recipient was named" if early else "said of the sender"
+        )
     evidence = [Evidence(rule=winner.name, source=winner.source, text=winner.text, effect=effect)]
     for loser in candidates[1:MAX_EVIDENCE]:
         why = "less specific" if loser.standing == winner.standing else "weaker evidence"
@@ -299,7 +343,8 @@ def _candidates(reading: Reading, rules: Rulebook) -> list[_Candidate]:
     if status is not None and status.reason is not None:
         stood = "dsn.status" if reading.status_source == "status_field" else source
         code = str(reading.status)
-        found.append(_Candidate(1 if status.generic else 3, f"status:{code}", stood, code, status.reason))
+        generic = status.generic or reading.is_translated
+        found.append(_Candidate(1 if generic else 3, f"status:{code}", stood, code, status.reason))
     frame = reading.said.frame
     if frame in _FRAME_REASONS:
         standing = 2 if reading.said.about_sender else 1
@@ -311,7 +356,61 @@ def _candidates(reading: Reading, rules: Rulebook) -> list[_Candidate]:
     return found
 
 
-def severity(reading: Reading, row: ReasonRow, *, may_pass: bool = False) -> Severity:
+def _names_sender(reading: Reading, scope: Scope, recipient: str | None, senders: Sequence[str]) -> bool:
+    """Tell whether the words name the sender, and not the recipient whom they seem to call dead."""
+    words = reading.said.raw
+    theirs = fields.domain(recipient)
+    if (recipient and recipient.lower() in words) or not ("." in words and theirs):
+        return False
+    for value in senders:
+        sender = (fields.clean(value[:MAX_SENDER]) or "").lower()
+        domain = fields.domain(sender)
+        name = sender if scope is Scope.ADDRESS else domain
+        if domain and domain != theirs and name in words and _stands_alone(name, words):
+            return True
+    return False
+
+
+def _stands_alone(name: str, words: str) -> bool:
+    """Tell whether *name* stands in *words* as it is, and not as part of a longer one."""
+    return bool(re.search(rf"(?<![\w.@+-]){re.escape(name)}(?![\w@-]|\.\w)", words))
+
+
+# --- concluding -------------------------------------------------------------------
+
+
+def conclude(
+    reading: Reading,
+    verdict: Verdict,
+    rules: Rulebook,
+    lang: str = "en",
+    *,
+    delayed: bool = False,
+    named: bool = True,
+    most: Confidence = Confidence.CERTAIN,
+) -> Ruling:
+    """Return what follows from *verdict*: never to suppress what is not certain to be a dead address.
+
+    *delayed* says that the server still tries, *named* that the recipient is an address, and *most* how much can be
+    claimed at all.
+    """
+    row = rules.reasons[verdict.reason]
+    severity = _severity(reading, row, may_pass=delayed or _ran_out(reading, verdict))
+    confidence = _confidence(reading, verdict, most)
+    suppress = (
+        row.suppress
+        and named
+        and severity is Severity.HARD
+        and verdict.scope in (Scope.ADDRESS, Scope.DOMAIN)
+        and confidence is not Confidence.GUESS
+    )
+    action, suggestion = row.action, advice.suggest(verdict.reason, verdict.advice, lang)
+    if action is SuggestedAction.SUPPRESS and not suppress:
+        action, suggestion = _IF_REPEATED, advice.suggest(Reason.RECIPIENT_REJECTED, None, lang)
+    return Ruling(severity=severity, confidence=confidence, suppress=suppress, action=action, suggestion=suggestion)
+
+
+def _severity(reading: Reading, row: ReasonRow, *, may_pass: bool) -> Severity:
     """By the reconciled codes; by the reason where there is none (RFC 5321 4.2.1, RFC 3463 2)."""
     if row.always is not None:
         return row.always
@@ -329,16 +428,16 @@ def _ran_out(reading: Reading, verdict: Verdict) -> bool:
     return verdict.reason in _RUNS_OUT and reading.code is None and not reading.is_specific
 
 
-def _confidence(reading: Reading, verdict: Verdict, notice: Notice, *, guessed: bool) -> Confidence:
+def _confidence(reading: Reading, verdict: Verdict, most: Confidence) -> Confidence:
     specific = reading.is_specific
     by_code = verdict.rule is None
-    if guessed or verdict.reason is Reason.UNDETERMINED or (by_code and (not specific or _speaks_of_sender(reading))):
+    if verdict.reason is Reason.UNDETERMINED or (by_code and (not specific or _may_live(reading))):
         return Confidence.GUESS
     level = 2 if specific and not by_code else 1
-    level = min(level, _STEPS.index(notice.confidence)) - reading.disagrees
+    level = min(level, _STEPS.index(most)) - reading.disagrees
     return _STEPS[max(level, 0)]
 
 
-def _speaks_of_sender(reading: Reading) -> bool:
-    """Tell whether words speak of a block or of spam where the code alone says that the address is dead."""
-    return any(match.rule.reason in _SENDER_WORDS for match in reading.matches)
+def _may_live(reading: Reading) -> bool:
+    """Tell whether words speak of a block, of spam or of a fault where the code alone says that the address is dead."""
+    return any(match.rule.reason in _ADDRESS_LIVES for match in reading.matches)

@@ -142,6 +142,8 @@ _KINDS = {
 }
 _HINT_KINDS = [kind for kind, hints in _KINDS.items() for _ in hints]
 _ALL_HINTS = words.automaton(hint for hints in _KINDS.values() for hint in hints)
+# QUIRK: Exchange Online sums up the reply of the next server before it quotes it, and often not by what it says
+_SUMMARY = re.compile(r"remote server returned [^\n>]{1,200} -> (?=[45]\d\d)", re.I)
 # What frames a quoted reply, up to the reply itself
 _TAIL = re.compile(
     r"""\s*(?:\((?:in[ ]reply[ ]to[ ][^()]{1,60}|state[ ]\d{1,3})\)|\[(?:RCPT_TO|MAIL_FROM|DATA|BODY|CONNECT)\]|\#\#(?:rfc822;[^\s]{0,320})?)\s*$""",
@@ -162,7 +164,9 @@ def dissect(diagnostic: str) -> Reply:
         if "transcript" in hints and (transcript := _transcript(text, host)):
             return transcript
         command = _command(text, hints)
-    code, status, start = _codes(text)
+    begin = summary.end() if " -> " in text and (summary := _SUMMARY.search(text)) else 0
+    code, status, start = _codes(text[begin:] if begin else text)
+    start += begin
     said = _joined(text[start:], code)
     return Reply(code=code, status=status, text=said, before=text[:start], host=host, command=command)
 

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 import bounceclass
-from bounceclass import rulebook
+from bounceclass import judge, rulebook
+from bounceclass.model import Action, Kind, Notice, Outcome
 
 # The reply codes that guides for mail users list
 GUIDE = [
@@ -71,6 +72,8 @@ def test_every_code_is_explained_in_both_languages() -> None:
         ("550", None, 550, None, "undetermined", "hard", "review"),
         ("5.1.1", None, None, "5.1.1", "user_unknown", "hard", "suppress"),
         ("550 5.1.1", None, 550, "5.1.1", "user_unknown", "hard", "suppress"),
+        ("450 4.1.1 user unknown", None, 450, "4.1.1", "user_unknown", "soft", "suppress_if_repeated"),
+        ("550 5.1.1 Blocked", None, 550, "5.1.1", "user_unknown", "hard", "suppress_if_repeated"),
         ("450 4.2.2 over quota", None, 450, "4.2.2", "mailbox_full", "soft", "suppress_if_repeated"),
         (
             "550 5.4.1 Recipient address rejected: Access denied",
@@ -82,7 +85,7 @@ def test_every_code_is_explained_in_both_languages() -> None:
             "suppress",
         ),
         ("552", None, 552, None, "mailbox_full", "soft", "suppress_if_repeated"),
-        ("556", None, 556, None, "domain_no_mail", "hard", "suppress"),
+        ("556", None, 556, None, "domain_no_mail", "hard", "suppress_if_repeated"),
         ("250", None, 250, None, "undetermined", None, "review"),
     ],
 )
@@ -103,6 +106,22 @@ def test_verdict(
         severity,
         action,
     )
+
+
+def test_a_reply_is_judged_as_in_a_report() -> None:
+    book = rulebook.load()
+    notice = Notice(kind=Kind.BOUNCE)
+    differ = []
+    for rule in book.rules:
+        provider = book.owner[rule.id]
+        if provider is not None or rule.dialect:
+            continue
+        for words in rule.examples:
+            outcome = Outcome(final_recipient="x@y.example", action=Action.FAILED, diagnostic=words, source="text")
+            failure, explained = judge.judge(outcome, notice, {}, book), bounceclass.explain(words)
+            keys = ("reason", "scope", "severity", "suppress", "suggested_action", "suggestion", "status", "reply_code")
+            differ += [(words, key) for key in keys if getattr(failure, key) != getattr(explained, key)]
+    assert differ == []
 
 
 def test_in_italian() -> None:

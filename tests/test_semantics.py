@@ -85,6 +85,21 @@ CASES = [
     # an address code beside words that speak of the sender: not safe to act on
     ("550 5.1.1 Message blocked", {"status": "5.1.1"}, "user_unknown", "hard", False),
     ("550 5.1.1 spam", {"status": "5.1.1"}, "user_unknown", "hard", False),
+    ("550 5.1.1 Recipient temporarily unavailable, System error", {"status": "5.1.1"}, None, "hard", False),
+    # a status that only repeats the reply code says nothing (Sendmail)
+    ("550 Rejected", {"status": "5.1.1"}, None, "hard", False),
+    ("550 Mailbox unavailable", {"status": "5.1.1"}, "recipient_rejected", "hard", False),
+    ("551 Please contact the postmaster", {"status": "5.1.6"}, None, "hard", False),
+    ("553 Mail rejected", {"status": "5.1.3"}, None, "hard", False),
+    ("550 No such user here", {"status": "5.1.1"}, "user_unknown", "hard", True),
+    # what is said of the sender beside what would kill the recipient
+    ("550 Sender callout verification failed: 550 5.1.1 user unknown", {"status": "5.1.1"}, "sender_rejected", "hard", False),
+    ("550 User bob@example.org does not exist, sender rejected", {}, "sender_rejected", "hard", False),
+    # Exchange Online sums up the next server's reply, and often wrongly
+    ("550 5.1.351 Remote server returned unknown recipient or mailbox unavailable -> 550 Message rejected as spam", {"remote": OUTLOOK, "status": "5.1.351"}, "spam_content", "hard", False),
+    ("550 5.1.351 Remote server returned unknown recipient or mailbox unavailable -> 550 Sender verify failed", {"remote": OUTLOOK, "status": "5.1.351"}, "sender_rejected", "hard", False),
+    ("550 5.1.351 Remote server returned unknown recipient or mailbox unavailable -> 550 5.1.1 No such user", {"remote": OUTLOOK, "status": "5.1.351"}, "user_unknown", "hard", True),
+    ("550 5.1.351 Remote server returned unknown recipient or mailbox unavailable", {"remote": OUTLOOK, "status": "5.1.351"}, "user_unknown", "hard", True),
     # a bare 550 says nothing
     ("550 Requested action not taken: mailbox unavailable", {}, "recipient_rejected", "hard", False),
     ("550 rejected", {}, None, "hard", False),
@@ -95,6 +110,7 @@ CASES = [
     ("550 Unknown user fred@example.com (in reply to end of DATA command)", {"remote": "mfsmax.docomo.ne.jp"}, "recipient_restricted", "hard", False),
     # the reporting MTA kept trying: soft
     ("550 5.1.1 User unknown", {"status": "4.4.7"}, "user_unknown", "soft", False),
+    ("5.1.1 User unknown", {"status": "4.4.7"}, "user_unknown", "soft", False),
     ("450 4.1.1 User unknown in local recipient table", {"status": "4.1.1"}, "user_unknown", "soft", False),
     # expiry: the last failure counts
     ("554 4.4.7 Message expired: unable to deliver in 840 minutes.<421 4.4.2 Connection timed out>", {"status": "4.4.7"}, "network_error", "soft", False),
@@ -145,3 +161,47 @@ def test_original_recipient_is_the_one_to_act_on() -> None:
     )
     (failure,) = bounceclass.classify(raw).failures
     assert (failure.recipient, failure.final_recipient) == ("wife@example.net", "fred@example.com")
+
+
+@pytest.mark.parametrize(
+    ("diagnostic", "reason"),
+    [
+        ("550 <list@sender.example>: No such user", "sender_rejected"),
+        ("550 5.1.0 <list@sender.example> user unknown", "sender_rejected"),
+        ("550 Your address owner-list@sender.example does not exist", "sender_rejected"),  # the envelope sender
+        ("550 sender.example has no MX or A record", "sender_rejected"),
+        ("550 Domain sender.example does not exist", "sender_rejected"),
+        ("550 <fred@example.com>: No such user; list@sender.example wrote", "user_unknown"),
+        ("550 <other@forwarded.example>: No such user", "user_unknown"),
+        ("550 no such user (mx.sender.example)", "user_unknown"),
+        ("550 Domain example.com does not exist", "domain_unknown"),
+    ],
+)
+def test_a_reply_that_names_the_sender_is_not_about_the_recipient(diagnostic: str, reason: str) -> None:
+    raw = DSN.replace("list-bounces@example.org", "owner-list@sender.example").format(
+        diagnostic=diagnostic, status="5.0.0", remote="mx.example.com", reporting="mail.sender.example", action="failed"
+    )
+    returned = (
+        "--b\nContent-Type: text/rfc822-headers\n\nFrom: List <list@sender.example>\nTo: fred@example.com\n\n--b--\n"
+    )
+    (failure,) = bounceclass.classify(raw.replace("--b--\n", returned)).failures
+    assert (failure.reason, failure.suppress) == (reason, reason != "sender_rejected")
+    if reason == "sender_rejected":
+        assert failure.evidence[0].effect.endswith("read as sender_rejected: said of the sender")
+
+
+def test_a_code_in_the_human_part_is_soft_beside_a_transient_status() -> None:
+    raw = DSN.format(
+        diagnostic="access denied", status="4.4.7", remote="mx.example.com", reporting="x", action="failed"
+    ).replace("could not be delivered.", "could not be delivered.\n\n<fred@example.com>: 550 5.0.0 go away")
+    (failure,) = bounceclass.classify(raw).failures
+    assert (failure.reply_code, failure.severity) == (550, "soft")
+
+
+def test_the_providers_advice_is_not_given_for_what_was_read_otherwise() -> None:
+    words = "550 5.7.124 Sender not in allowed-senders list"
+    at_rcpt, at_mail = (
+        verdict(words + f" (in reply to {stage} command)", remote=OUTLOOK) for stage in ("RCPT TO", "MAIL FROM")
+    )
+    assert (at_rcpt.reason, at_mail.reason) == ("recipient_restricted", "sender_rejected")
+    assert at_mail.suggestion == bounceclass.explain("550 sender rejected").suggestion != at_rcpt.suggestion

@@ -25,7 +25,6 @@ from benchmarks.table import show
 from bounceclass import judge, mime, reports
 from bounceclass.app import sources
 from bounceclass.model import Kind
-from bounceclass.reports.dsn import STATUS_PARTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -100,7 +99,7 @@ def figures(
 def _kind(raw: bytes) -> str:
     if bounceclass.classify(raw).kind not in (Kind.BOUNCE, Kind.DELAY, Kind.SUCCESS):
         return "not a bounce"
-    return "DSN" if any(kind in STATUS_PARTS for kind, _ in mime.parse(raw).machine) else "free-form"
+    return "DSN" if any(kind in mime.STATUS_PARTS for kind, _ in mime.parse(raw).machine) else "free-form"
 
 
 def _number(kinds: Sequence[str], kind: str) -> int:

@@ -7,6 +7,7 @@ functions each read one kind of value.
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -62,11 +63,11 @@ _BEFORE_ADDRESS = re.compile(r"[^ (\[]*")
 # date-time (RFC 5322 3.3), with the two-digit years and bare zones of older mailers
 _DATE = re.compile(
     r"([0-9]{1,2})[ -]([A-Za-z]{3})[a-z]{0,6}[ -]([0-9]{2,4}),?[ ]{1,4}([0-9]{1,2}):([0-9]{2})(?::([0-9]{2}))?(?:\.[0-9]{1,6})?"
-    r"[ ]{0,4}(?:\(?([+-][0-9]{4}|[A-Za-z]{1,5})\b)?"
+    r"[ ]{0,4}(?:\(?([+-](?:[01][0-9]|2[0-3])[0-5][0-9]|[A-Za-z]{1,5})\b)?"
 )
 # The same as nearly everybody writes it, every number in its range
 _USUAL_DATE = re.compile(
-    r"(?:[A-Za-z]{3},  ?)?(0?[1-9]|[12][0-9]|3[01]) ([A-Za-z]{3}) ([0-9]{4}) ([01][0-9]|2[0-3]):([0-5][0-9]:(?:[0-5][0-9]|60)) ([+-][0-9]{2})([0-9]{2})(?!\w)"
+    r"(?:[A-Za-z]{3},  ?)?(0?[1-9]|[12][0-9]|3[01]) ([A-Za-z]{3}) ([1-9][0-9]{3}) ([01][0-9]|2[0-3]):([0-5][0-9]:(?:[0-5][0-9]|60)) ([+-](?:[01][0-9]|2[0-3]))([0-5][0-9])(?!\w)"
 )
 _MONTHS = {
     "jan": "01", "feb": "02", "mar": "03", "apr": "04", "may": "05", "jun": "06",
@@ -233,24 +234,36 @@ def date(value: str) -> str | None:
     if usual:
         day, name, year, hour, rest, hours, minutes = usual.groups()
         month = _MONTHS.get(name.lower())
-        return f"{year}-{month}-{day:0>2}T{hour}:{rest}{hours}:{minutes}" if month else None
+        written = f"{year}-{month}-{day:0>2}T{hour}:{rest}{hours}:{minutes}"
+        return written if month and (day < "29" or _in_calendar(written)) else None
     found = _DATE.search(value, 0, 200)
     if not found:
         return None
     day, name, year, hour, minute, second, zone = found.groups()
     month = _MONTHS.get(name.lower())
     day, hour, second = day.zfill(2), hour.zfill(2), second or "00"
-    if month is None or not ("01" <= day <= "31" and hour < "24" and minute < "60" and second < "61"):
+    if month is None or not (hour < "24" and minute < "60" and second < "61"):
         return None
     if len(year) < 4:
-        year = str(int(year) + (2000 if int(year) < 70 else 1900))  # obs-year (RFC 5322 4.3), with the usual pivot
+        # obs-year (RFC 5322 4.3), with the usual pivot
+        year = str(int(year) + (2000 if len(year) == 2 and int(year) < 70 else 1900))
     if not zone:
         offset = "-00:00"
     elif zone[0] in "+-":
         offset = f"{zone[:3]}:{zone[3:]}"
     else:
         offset = _ZONES.get(zone.upper(), "-00:00")
-    return f"{year}-{month}-{day}T{hour}:{minute}:{second}{offset}"
+    written = f"{year}-{month}-{day}T{hour}:{minute}:{second}{offset}"
+    return written if _in_calendar(written) else None
+
+
+def _in_calendar(written: str) -> bool:
+    """Tell whether there is such a day and such an offset; a leap second, which datetime does not know, is one."""
+    try:
+        datetime.fromisoformat(written.replace(":60", ":59"))
+    except ValueError:
+        return False
+    return True
 
 
 def _char(code: int) -> str:

@@ -20,7 +20,17 @@ from bounceclass.model import Mail
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["MAX_BYTES", "MAX_DEPTH", "MAX_TEXT", "parse", "parse_header", "readable"]
+__all__ = [
+    "FEEDBACK_PARTS",
+    "MAX_BYTES",
+    "MAX_DEPTH",
+    "MAX_TEXT",
+    "RECEIPT_PARTS",
+    "STATUS_PARTS",
+    "parse",
+    "parse_header",
+    "readable",
+]
 
 NO_HEADER = "header: none"
 """The defect of a text that begins with no header."""
@@ -48,16 +58,21 @@ MAX_DEPTH = 32
 LONG_TEXT = f"text: only the first {MAX_TEXT} characters were read"
 LONG_HTML = f"html: only the first {MAX_HTML} characters of a part were read, and {MAX_TEXT} of all"
 
-MACHINE_READABLE = {
-    "message/delivery-status",
-    "message/global-delivery-status",
-    "message/feedback-report",
-    "message/disposition-notification",
-    "message/global-disposition-notification",
-    # QUIRK: XWall calls its status part so; Exchange 5.5 gateways drop the "message/".
-    "application/xdelivery-status",
-    "text/delivery-status",
-}
+STATUS_PARTS = frozenset(
+    (
+        "message/delivery-status",
+        "message/global-delivery-status",
+        # QUIRK: XWall calls its status part so; Exchange 5.5 gateways drop the "message/".
+        "application/xdelivery-status",
+        "text/delivery-status",
+    )
+)
+"""Media types of delivery status notifications (RFC 3464, RFC 6533)."""
+RECEIPT_PARTS = frozenset(("message/disposition-notification", "message/global-disposition-notification"))
+"""Media types of message disposition notifications (RFC 8098, RFC 6533)."""
+FEEDBACK_PARTS = frozenset(("message/feedback-report",))
+"""Media types of feedback reports (RFC 5965)."""
+MACHINE_READABLE = STATUS_PARTS | RECEIPT_PARTS | FEEDBACK_PARTS
 RETURNED_HEADER = {
     "text/rfc822-headers",
     "message/rfc822-headers",

@@ -94,7 +94,7 @@ def only(notice: Notice | None) -> Outcome:
     return outcome
 
 
-@pytest.mark.parametrize("kind", sorted(dsn.STATUS_PARTS))
+@pytest.mark.parametrize("kind", sorted(mime.STATUS_PARTS))
 def test_status_parts(kind: str) -> None:
     notice = dsn.read(page(status_report(STATUS, kind=kind)))
     assert notice == Notice(
@@ -174,7 +174,11 @@ def test_the_kind_of_several_actions(actions: list[str], kind: str) -> None:
             {"diagnostic": "5.2.2 (mailbox full)", "source": "dsn.status", "status": "5.2.2"},
         ),
         ({"Status": "5.2.2"}, {"diagnostic": "", "source": "dsn.diagnostic"}),
-        ({"X_Actual_Recipient": "rfc822; wilma@example.com"}, {"final_recipient": "wilma@example.com"}),
+        # where a message ended is not who was mailed
+        (
+            {"X_Actual_Recipient": "rfc822; wilma@example.com"},
+            {"final_recipient": "wilma@example.com", "guessed": True},
+        ),
         # Exim names a pipe
         ({"Final_Recipient": "rfc822; |/bin/procmail"}, {"final_recipient": None}),
         # Sendmail writes the number that a mailer exits with
@@ -375,6 +379,11 @@ def arf(text: str, **keys: Any) -> Mail:
         # Original-Rcpt-To is optional
         (arf("Feedback-Type: abuse\n", returned={"to": ["Fred <fred@example.com>, wilma@example.com"]}),
          FeedbackReport(type="abuse", original_rcpt_to=("fred@example.com", "wilma@example.com"))),
+        # ... and then no list's own address, nor the sender's
+        (arf("Feedback-Type: abuse\n", returned={"to": ["weekly@lists.example.org"], "list-post": ["<mailto:weekly@lists.example.org>"]}),
+         FeedbackReport(type="abuse")),
+        (arf("Feedback-Type: abuse\n", returned={"to": ["News <news@example.org>"], "from": ["News@example.org"]}),
+         FeedbackReport(type="abuse")),
     ],
 )  # fmt: skip
 def test_feedback_reports(message: Mail, expected: FeedbackReport) -> None:
@@ -396,6 +405,9 @@ def test_feedback_reports(message: Mail, expected: FeedbackReport) -> None:
         ({"from": "fred@example.com", "subject": "unsubscribe"}, {}, FeedbackReport(type="opt-out")),
         ({"from": "fred@example.com", "subject": " Unsubscribe:4711-abc "}, {}, FeedbackReport(type="opt-out")),
         # no complaints
+        ({"from": "fred@example.com", "subject": "Re: what does a complaint look like?", "in-reply-to": "<1@example.org>"},
+         {"text": ARF}, None),
+        ({"from": "fred@example.com", "subject": "what a complaint looks like"}, {"text": "It says:\n" + ARF}, None),
         ({"from": "dmarc@example.com", "subject": "DMARC Forensic Report"}, {}, None),
         ({"from": "fred@example.com", "subject": "complaint about message from you"}, {}, None),
         ({"from": "fred@example.com", "subject": "please unsubscribe me"}, {}, None),
@@ -437,10 +449,14 @@ def receipt(fields: str, text: str = "", **headers: str) -> Mail:
         # Dovecot and Sieve refuse in the form of a receipt
         (receipt(REFUSED, "Your message to <fred@example.com> was automatically rejected:\nQuota exceeded\n"),
          "bounce", "dovecot", [("fred@example.com", "Quota exceeded")]),
-        (receipt(READ.replace("displayed", "failed")), "bounce", None, [("fred@example.com", "")]),
-        (receipt(READ.replace("displayed", "deleted/failed/error"), "no"), "bounce", None, [("fred@example.com", "no")]),
-        (receipt(READ, "Mailbox full", **{"auto-submitted": "auto-replied (rejected)"}),
+        (receipt(REFUSED.replace("; Dovecot", ""), "Mailbox full", **{"auto-submitted": "auto-replied (rejected)"}),
          "bounce", None, [("fred@example.com", "Mailbox full")]),
+        (mail("Your message to <fred@example.com> was automatically rejected:\nno\n", headers=PERSON,
+              report_type="disposition-notification"), "bounce", None, [(None, "no")]),
+        # what a person saw was not refused, whatever it quotes; "failed" is about the receipt (RFC 2298)
+        (receipt(READ, "> Your message to <fred@example.com> was automatically rejected:\n> 550 no such user"), "receipt", None, []),
+        (receipt(READ.replace("displayed", "failed")), "receipt", None, []),
+        (receipt(REFUSED.replace("deleted", "failed")), "receipt", None, []),
     ],
 )  # fmt: skip
 def test_receipts(message: Mail, kind: str, dialect: str | None, said: list[tuple[str, str]]) -> None:
@@ -579,6 +595,27 @@ def test_ses_bounces() -> None:
         )
         == expected
     )
+
+
+def test_ses_delays() -> None:
+    waiting = {"emailAddress": "fred@example.com", "status": "4.2.2", "diagnosticCode": "smtp; 452 4.2.2 full"}
+    outcome = Outcome(
+        final_recipient="fred@example.com",
+        action=Action.DELAYED,
+        status="4.2.2",
+        diagnostic="452 4.2.2 full",
+        notes="mailbox full",
+        source="dsn.diagnostic",
+    )
+    expected = Notice(kind=Kind.DELAY, dialect="amazon-ses", outcomes=(outcome,))
+    delay = {"delayType": "MailboxFull", "delayedRecipients": [waiting]}
+    assert ses_json.read(page(sns({"eventType": "DeliveryDelay", "deliveryDelay": delay}))) == expected
+    bounce = {
+        "bounceType": "Transient",
+        "bounceSubType": "MailboxFull",
+        "bouncedRecipients": [{**waiting, "action": "delayed"}],
+    }
+    assert ses_json.read(page(sns({"notificationType": "Bounce", "bounce": bounce}))) == expected
 
 
 def test_ses_complaints_and_deliveries() -> None:

@@ -9,6 +9,7 @@ import msgspec
 
 from bounceclass import fields, smtp
 from bounceclass import status as statuses
+from bounceclass.mime import STATUS_PARTS
 from bounceclass.model import Action, Confidence, Kind, Notice, Outcome
 from bounceclass.reports import freeform, layouts
 from bounceclass.words import on_one_line
@@ -41,14 +42,6 @@ _LETTER = re.compile(r"[^\W\d_]")
 _BLAMES_ALL = frozenset(("nullmailer",))
 MAX_EXPANDED = 100
 """Addresses that one alias was expanded to whose passages are compared."""
-STATUS_PARTS = frozenset(
-    (
-        "message/delivery-status",
-        "message/global-delivery-status",
-        "application/xdelivery-status",
-        "text/delivery-status",
-    )
-)
 
 
 def read(page: Page) -> Notice | None:
@@ -134,12 +127,16 @@ def _outcome(group: Fields) -> Outcome:
     source = "dsn.diagnostic"
     if not diagnostic and len(group.get("status", "")) > 8:
         diagnostic, source = group["status"], "dsn.status"  # QUIRK: the reason as a comment on the Status
-    final = fields.address(group.get("final-recipient", "")) or fields.address(group.get("x-actual-recipient", ""))
+    final = fields.address(group.get("final-recipient", ""))
+    actual = (
+        None if final else fields.address(group.get("x-actual-recipient", ""))
+    )  # where it ended, and not who was mailed
     if final and final[0] in "|/":
         final = None  # QUIRK: Exim names the pipe or file of a forwarding address; whose it is stands in the text
     return Outcome(
         original_recipient=fields.address(group.get("original-recipient", "")),
-        final_recipient=final,
+        final_recipient=final or actual,
+        guessed=actual is not None,
         action=action,
         status=status,
         diagnostic=diagnostic,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,10 @@ _COMPLAINT_SENDER = Words(
     "staff@hotmail.com", "scomp@aol.net", "feedback@", "feedbackloop@", "abuse@", "complaints@", "jmrp"
 )
 _DMARC_SUBJECT = Words("dmarc (failure|forensic) report")
+# How a report begins (RFC 5965 3.1)
+_BEGINNINGS = ("feedback-type:", "user-agent:", "version:")
+# What only lists write, whose own address the To is then (RFC 2369 3.4)
+_LIST_FIELDS = ("list-post", "x-beenthere", "mailing-list")
 # What a subject has at least of one of these
 _SUBJECT = Words("unsubscribe", "report", "complaint", "notification")
 
@@ -34,15 +39,16 @@ _SUBJECT = Words("unsubscribe", "report", "complaint", "notification")
 def read(page: Page) -> Notice | None:
     """Return the feedback report in *mail*; see the contract in ``reports``."""
     mail = page.mail
-    part = next((text for kind, text in mail.machine if kind == "message/feedback-report"), None)
+    part = next((text for kind, text in mail.machine if kind in mime.FEEDBACK_PARTS), None)
     if part is not None:
         return Notice(kind=Kind.FEEDBACK, dialect="arf", feedback=_report(part, mail))
     if mail.report_type == "delivery-status":
         return None
     if mail.report_type == "feedback-report":
         return Notice(kind=Kind.FEEDBACK, dialect="arf", feedback=_report(page.words, mail))
-    head = page.glance[:4096]
-    if "feedback-type:" in head and "user-agent:" in head:
+    head = page.glance[:4096].lstrip()
+    # without a part of its own: the text is nothing else, for people quote such reports
+    if head.startswith(_BEGINNINGS) and "feedback-type:" in head and "user-agent:" in head and not page.is_forwarded:
         return Notice(kind=Kind.FEEDBACK, dialect="arf", feedback=_report(page.words[:65536], mail))
     return _before_arf(page)
 
@@ -105,6 +111,17 @@ def _report(text: str, mail: Mail) -> FeedbackReport:
 
 
 def _redacted(mail: Mail) -> tuple[str, ...]:
-    """Original-Rcpt-To is optional (RFC 5965 3.2): without it, the To of the returned message."""
-    values = (mail.returned or {}).get("to", ())
-    return tuple(found[0] for value in values[:1] for found in list(origin.ADDRESS.finditer(value[:2000]))[:10])
+    """Return the To of the returned message, for Original-Rcpt-To is optional (RFC 5965 3.2); never its list or sender."""
+    returned = mail.returned or {}
+    if any(name in returned for name in _LIST_FIELDS):
+        return ()
+    return tuple(one for one in _addresses(returned, "to") if one.lower() not in _own(returned))
+
+
+def _own(returned: dict[str, list[str]]) -> set[str]:
+    return {one.lower() for name in ("from", "sender", "reply-to") for one in _addresses(returned, name)}
+
+
+def _addresses(returned: dict[str, list[str]], name: str) -> list[str]:
+    found = (match[0] for value in returned.get(name, ())[:1] for match in origin.ADDRESS.finditer(value[:2000]))
+    return list(itertools.islice(found, 10))

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from bounceclass import fields
+from bounceclass.mime import RECEIPT_PARTS
 from bounceclass.model import Action, Confidence, Kind, Notice, Outcome
 
 if TYPE_CHECKING:
@@ -13,7 +14,8 @@ if TYPE_CHECKING:
 
 __all__ = ["read"]
 
-_PARTS = frozenset(("message/disposition-notification", "message/global-disposition-notification"))
+# disposition (RFC 8098 3.2.6) of a message that was refused, and of no one that a person saw
+_REFUSED = re.compile(r"automatic-action\s{0,9}/[^;]{0,40};\s{0,9}(?:deleted|denied|failed)")
 # Dovecot: "Your message to <a@b> was automatically rejected:"
 _REJECTED = re.compile(r"was automatically rejected:?", re.I)
 
@@ -25,17 +27,15 @@ def read(page: Page) -> Notice | None:
     "reject" (RFC 5429 2.1) refuse a message, also for a full mailbox, in the form of one.
     """
     mail = page.mail
-    part = next((text for kind, text in mail.machine if kind in _PARTS), None)
+    part = next((text for kind, text in mail.machine if kind in RECEIPT_PARTS), None)
     if part is None and mail.report_type != "disposition-notification":
         return None
     message, groups = fields.groups(part or page.words)
     found = {name: value for group in (message, *groups) for name, value in group.items()}
     disposition = found.get("disposition", "").lower()
     rejected = _REJECTED.search(page.words)
-    says_so = "(rejected)" in mail.get("auto-submitted").lower() or disposition.rstrip().endswith(
-        ("failed", "failed/error")
-    )
-    if not rejected and not says_so:
+    says_so = rejected or "(rejected)" in mail.get("auto-submitted").lower()
+    if not says_so or not (_REFUSED.match(disposition) or not disposition):
         return Notice(kind=Kind.RECEIPT)
     words = page.words[rejected.end() if rejected else 0 :].strip()
     outcome = Outcome(

@@ -9,6 +9,7 @@ import msgspec
 from bounceclass import fields
 from bounceclass import status as statuses
 from bounceclass.model import Action, FeedbackReport, Kind, Notice, Outcome
+from bounceclass.reports import dsn
 
 if TYPE_CHECKING:
     from bounceclass.reports.page import Page
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["read"]
 
 _SENDER = "no-reply@sns.amazonaws.com"
-# bounceType and bounceSubType (SES, "Contents of notifications") where there is no diagnostic, as a status
+# bounceType and bounceSubType (SES, "Contents of notifications"), in words; a delayType is called as the transient ones
 _TYPES = {
     ("Permanent", "Suppressed"): "on the suppression list",
     ("Permanent", "OnAccountSuppressionList"): "on the account suppression list",
@@ -24,6 +25,7 @@ _TYPES = {
     ("Transient", "MessageTooLarge"): "message too large",
     ("Transient", "ContentRejected"): "content rejected",
     ("Transient", "AttachmentRejected"): "attachment rejected",
+    ("Transient", "TransientCommunicationFailure"): "connection timed out",
 }
 
 
@@ -38,6 +40,8 @@ def read(page: Page) -> Notice | None:
     kind = str(event.get("notificationType") or event.get("eventType") or "")
     if kind == "Bounce":
         return _bounce(event)
+    if kind == "DeliveryDelay":
+        return _delay(event)
     if kind == "Complaint":
         return _complaint(event)
     if kind == "Delivery":
@@ -82,27 +86,41 @@ def _rows(value: object) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def _bounce(event: dict[str, Any]) -> Notice | None:
+def _bounce(event: dict[str, Any]) -> Notice:
     bounce = _table(event.get("bounce"))
     words = _TYPES.get((str(bounce.get("bounceType")), str(bounce.get("bounceSubType"))), "")
-    outcomes = []
-    for row in map(_table, _rows(bounce.get("bouncedRecipients"))):
-        _, diagnostic = fields.typed(str(row.get("diagnosticCode") or ""))
-        outcomes.append(
-            Outcome(
-                final_recipient=fields.clean(str(row.get("emailAddress") or "")),
-                action=Action.DELAYED if str(row.get("action")).lower() == "delayed" else Action.FAILED,
-                status=statuses.find(str(row.get("status") or "")),
-                diagnostic=diagnostic,
-                notes=words,
-                source="dsn.diagnostic",
-            )
-        )
+    outcomes = [_outcome(row, words, Action.FAILED) for row in _rows(bounce.get("bouncedRecipients"))]
     return Notice(
-        kind=Kind.BOUNCE,
+        kind=dsn.actions_kind(outcomes) if outcomes else Kind.BOUNCE,
         dialect="amazon-ses",
         reporting_mta=fields.host(str(bounce.get("reportingMTA") or "")),
         outcomes=tuple(outcomes),
+    )
+
+
+def _delay(event: dict[str, Any]) -> Notice:
+    delay = _table(event.get("deliveryDelay"))
+    words = _TYPES.get(("Transient", str(delay.get("delayType"))), "")
+    outcomes = tuple(_outcome(row, words, Action.DELAYED) for row in _rows(delay.get("delayedRecipients")))
+    return Notice(
+        kind=Kind.DELAY,
+        dialect="amazon-ses",
+        reporting_mta=fields.host(str(delay.get("reportingMTA") or "")),
+        outcomes=outcomes,
+    )
+
+
+def _outcome(value: object, words: str, action: Action) -> Outcome:
+    """Return what is said of one recipient; *words* are what the kind of the event says of all."""
+    row = _table(value)
+    _, diagnostic = fields.typed(str(row.get("diagnosticCode") or ""))
+    return Outcome(
+        final_recipient=fields.clean(str(row.get("emailAddress") or "")),
+        action=Action.DELAYED if str(row.get("action")).lower() == "delayed" else action,
+        status=statuses.find(str(row.get("status") or "")),
+        diagnostic=diagnostic,
+        notes=words,
+        source="dsn.diagnostic",
     )
 
 

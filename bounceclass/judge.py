@@ -40,7 +40,6 @@ MAX_SENDER = 1000
 MAX_EVIDENCE = 6
 """Pieces of evidence that are kept with a verdict, the winner first."""
 
-_IF_REPEATED = SuggestedAction.SUPPRESS_IF_REPEATED
 _STEPS = (Confidence.GUESS, Confidence.PROBABLE, Confidence.CERTAIN)
 # What is refused here is never about the recipient: its name has not been said yet.
 _BEFORE_RECIPIENT = frozenset(("CONN", "EHLO", "STARTTLS", "AUTH", "MAIL"))
@@ -63,7 +62,7 @@ _ADDRESS_LIVES = frozenset(
         Reason.CONTENT_REJECTED,
     )
 )
-# What a reporting MTA makes of any such reply, whatever its words (Sendmail; RFC 3463 names no such rule)
+# QUIRK: what Sendmail makes of any such reply, whatever its words
 _TRANSLATIONS = frozenset(((550, "5.1.1"), (551, "5.1.6"), (553, "5.1.3")))
 # Why a server gives up what might still have passed
 _RUNS_OUT = (Reason.EXPIRED, Reason.NETWORK_ERROR)
@@ -365,8 +364,8 @@ def _names_sender(reading: Reading, scope: Scope, recipient: str | None, senders
     for value in senders:
         sender = (fields.clean(value[:MAX_SENDER]) or "").lower()
         domain = fields.domain(sender)
-        name = sender if scope is Scope.ADDRESS else domain
-        if domain and domain != theirs and name in words and _stands_alone(name, words):
+        name = sender if scope is Scope.ADDRESS else domain if domain != theirs else ""
+        if domain and name and name in words and _stands_alone(name, words):
             return True
     return False
 
@@ -406,7 +405,8 @@ def conclude(
     )
     action, suggestion = row.action, advice.suggest(verdict.reason, verdict.advice, lang)
     if action is SuggestedAction.SUPPRESS and not suppress:
-        action, suggestion = _IF_REPEATED, advice.suggest(Reason.RECIPIENT_REJECTED, None, lang)
+        action = SuggestedAction.SUPPRESS_IF_REPEATED
+        suggestion = advice.suggest(Reason.RECIPIENT_REJECTED, None, lang)
     return Ruling(severity=severity, confidence=confidence, suppress=suppress, action=action, suggestion=suggestion)
 
 

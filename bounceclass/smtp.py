@@ -229,9 +229,7 @@ def _codes(text: str) -> tuple[int | None, str | None, int]:
         if statuses.is_expiry(status):
             both = _behind(both, text)
             status = statuses.plain(both[2])
-        elif text.startswith(
-            both[1]
-        ):  # a reply that quotes another: "550 Sender callout failed: 550 5.1.1 user unknown"
+        elif text.startswith(both[1]):  # it quotes another: "550 Sender callout failed: 550 5.1.1 user unknown"
             return int(both[1]), status, 0
         return int(both[1]), status, both.start()
     start = _code_alone(text)

@@ -171,19 +171,18 @@ def test_original_recipient_is_the_one_to_act_on() -> None:
         ("550 Your address owner-list@sender.example does not exist", "sender_rejected"),  # the envelope sender
         ("550 sender.example has no MX or A record", "sender_rejected"),
         ("550 Domain sender.example does not exist", "sender_rejected"),
+        ("550 <desk@example.com> user unknown", "sender_rejected"),  # in the recipient's domain
+        ("550 Domain example.com does not exist", "domain_unknown"),
         ("550 <fred@example.com>: No such user; list@sender.example wrote", "user_unknown"),
         ("550 <other@forwarded.example>: No such user", "user_unknown"),
         ("550 no such user (mx.sender.example)", "user_unknown"),
-        ("550 Domain example.com does not exist", "domain_unknown"),
     ],
 )
 def test_a_reply_that_names_the_sender_is_not_about_the_recipient(diagnostic: str, reason: str) -> None:
     raw = DSN.replace("list-bounces@example.org", "owner-list@sender.example").format(
         diagnostic=diagnostic, status="5.0.0", remote="mx.example.com", reporting="mail.sender.example", action="failed"
     )
-    returned = (
-        "--b\nContent-Type: text/rfc822-headers\n\nFrom: List <list@sender.example>\nTo: fred@example.com\n\n--b--\n"
-    )
+    returned = "--b\nContent-Type: text/rfc822-headers\n\nReturn-Path: <desk@example.com>\nFrom: List <list@sender.example>\nTo: fred@example.com\n\n--b--\n"
     (failure,) = bounceclass.classify(raw.replace("--b--\n", returned)).failures
     assert (failure.reason, failure.suppress) == (reason, reason != "sender_rejected")
     if reason == "sender_rejected":

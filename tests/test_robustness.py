@@ -269,6 +269,29 @@ SHAPES: dict[str, tuple[bytes, str, int, tuple[str, ...]]] = {
     "many long diagnostics that may name a host": (
         NOTICE + STATUS + b"".join(group(n, b"a.b.c.d.e" * 890 + b"] said") for n in range(250)) + END, "bounce", 250, (),
     ),
+    "many recipients without a name, and as many To fields returned": (
+        NOTICE + STATUS + b"Action: failed\nStatus: 5.0.0\n\n" * 4_000 + b"--b\nContent-Type: text/rfc822-headers\n\n" + b"To: u@a.example\n" * 40_000 + END,
+        "bounce", 4_000, (),
+    ),
+    "many recipients generated from one that many fields may name": (
+        EXIM + b"".join(b"  u%d@b.example\n    (ultimately generated from l@b.example)\n    550 x\n" % n for n in range(4_000)) + STATUS
+        + b"".join(b"Final-Recipient: rfc822; u%d@b.example\nAction: failed\n\n" % n for n in range(4_000))
+        + b"--b\nContent-Type: text/rfc822-headers\n\n" + b"Received: from a by b for <u@a.example>; x\n" * 8_000 + END,
+        "bounce", 4_000, (),
+    ),
+    "many failed recipients of one long text": (
+        b"From: MAILER-DAEMON@x.example\nX-Failed-Recipients: " + b", ".join(b"u%d@b.example" % n for n in range(8_000))
+        + b"\nSubject: Undelivered\n\nYour message could not be delivered\n" + b"550 bad words here and there\n" * 600,
+        "bounce", 8_000, (),
+    ),
+    "a long line of brackets that no reader knows": (
+        b"From: MAILER-DAEMON@x.example\nSubject: Undelivered mail\n\nYour message could not be delivered:\n" + b"<" * 64_000, "none", 0, (),
+    ),
+    "a long boundary of many parts": (b'Content-Type: multipart/mixed; boundary="x' + b"&#40;" * 20_000 + b'"\n\nx\n', "none", 0, ("mime: a multipart without parts",)),
+    "many spellings of one name": (
+        b"".join(b"".join(b"%c" % (c ^ 32 if n >> bit & 1 else c) for bit, c in enumerate(b"abcdefghijklmnop")) + b": x\n" for n in range(40_000)) + b"\nx\n",
+        "none", 0, (),
+    ),
     "many boundaries": (NOTICE + b"--b\r\n" * 1_000_000, "bounce", 0, (SIZE, f"mime: read up to boundary line {mime.MAX_BOUNDARIES}")),
     "a diagnostic of many replies": (NOTICE + STATUS + group(1, b"x 550 5.1.1 " * 90_000) + END, "bounce", 1, ()),
     "a diagnostic of 1 MB": (NOTICE + STATUS + group(1, b"x" * 1_000_000) + END, "bounce", 1, ()),

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from bounceclass.reports.dialects import Entry, Found
     from bounceclass.reports.page import Page
 
-__all__ = ["author", "passages", "read"]
+__all__ = ["MANY", "MAX_REASON", "MAX_REASON_OF_MANY", "author", "passages", "read"]
 
 MAX_REASON = 16 * 1024
 """Characters that are read of what a notice says about one recipient."""

@@ -87,7 +87,10 @@ class Export(_Table, frozen=True, kw_only=True):
     path: str
     list: List = List.SUPPRESSED
     then: str | None = None
-    """A command that is run when the file has changed, as in ``postmap /etc/postfix/suppressed``."""
+    """A command that is run when the file has changed, as in ``postmap /etc/postfix/suppressed``.
+
+    It is run again after the next run until it has ended with 0.
+    """
 
 
 class Config(_Table, frozen=True, kw_only=True):

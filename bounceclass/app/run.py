@@ -20,7 +20,7 @@ from bounceclass.app.sources import CHUNK
 from bounceclass.wire import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator
     from types import FrameType
     from typing import IO
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from bounceclass.app.ledger import Ledger
     from bounceclass.app.mailboxes import Mailbox, Settings
     from bounceclass.app.process import Tally
+    from bounceclass.app.publish import ExportError
     from bounceclass.model import Report
 
 __all__ = ["Job", "Outcome", "pipe", "process", "report"]
@@ -41,8 +42,8 @@ __all__ = ["Job", "Outcome", "pipe", "process", "report"]
       bounceclass process --config /etc/bounceclass/config.toml -q
       bounceclass process --watch
 
-    Exit code: 0 done, 1 some messages or sources could not be read, 2 usage or configuration,
-    75 to be tried again: another run is at work, a server or the database does not answer.
+    Exit code: 0 done, 1 some messages or sources could not be read, or an export not be written,
+    2 usage or configuration, 75 to be tried again: another run is at work, a server or the database does not answer.
     """
 )
 @click.argument("paths", nargs=-1, metavar="[PATH]...")
@@ -130,6 +131,8 @@ class Outcome(NamedTuple):
     tally: Tally
     failures: dict[str, Exception]
     """Sources that could not be worked through, and why."""
+    problems: list[ExportError]
+    """What could not be written for others to read."""
     incidents: list[str]
     """Incidents that hold suppressions now."""
     code: int
@@ -212,25 +215,35 @@ class Job:
                     self.told("source failed", {"source": name, "problem": str(error)})
                 if self.stop():
                     break
-        incidents = self.tell(ledger, tally, started, failures) if ledger else []
-        return Outcome(tally, failures, incidents, max(code, 1 if tally.unread else 0))
+        incidents, problems = self.tell(ledger, tally, started, failures) if ledger else ([], [])
+        code = max(code, *map(exit_code, problems), 1 if tally.unread else 0)
+        return Outcome(tally, failures, problems, incidents, code)
 
-    def tell(self, ledger: Ledger, tally: Tally, started: float, failures: Mapping[str, Exception]) -> list[str]:
-        """Bring exports and metrics up to date after a run; return the incidents that hold suppressions now."""
-        from bounceclass.app import summary
-        from bounceclass.app.suppress import write_exports
+    def tell(
+        self, ledger: Ledger, tally: Tally, started: float, failed: Iterable[str]
+    ) -> tuple[list[str], list[ExportError]]:
+        """Bring exports and metrics up to date after a run, of which the sources *failed*.
 
-        for name, changed in write_exports(self.config, ledger):
+        Return the incidents that hold suppressions now, and what could not be written. Raises LedgerError.
+        """
+        from bounceclass.app import publish, summary
+
+        problems: list[ExportError] = []
+        for name, changed in publish.update(self.config, ledger, problems.append):
             if changed:
                 self.told("export written", {"export": name})
-        incidents = ledger.open_incidents()
         if self.config.run.metrics:
             path = Path(self.config.run.metrics).expanduser()
-            summary.write_metrics(path, tally, ledger, started=started, failed=failures)
-        return incidents
+            try:
+                summary.write_metrics(path, tally, ledger, started=started, failed=failed)
+            except publish.ExportError as error:
+                problems.append(error)
+        for problem in problems:
+            self.told("not written", {"problem": str(problem)})
+        return ledger.open_incidents(), problems
 
     def work(self, name: str, source: Settings, ledger: Ledger | None) -> Tally:
-        """Work through one source; raises MailboxError, LedgerError and Busy."""
+        """Work through one source; raises MailboxError, ConfigError, LedgerError and Busy."""
         from bounceclass.app import mailboxes
         from bounceclass.app.process import locked
 
@@ -267,6 +280,8 @@ def report(outcome: Outcome, *, quiet: bool, dry_run: bool) -> None:
     for name, problem in outcome.failures.items():
         if not (quiet and isinstance(problem, Busy)):  # the other run says what needs a person
             click.echo(printable(f"{name}: {problem}"), err=True)
+    for unwritten in outcome.problems:
+        click.echo(printable(str(unwritten)), err=True)
     for one in outcome.tally.unread[: summary.MAX_NAMED]:
         click.echo(printable(f"{one.name}: {one.problem}"), err=True)
     if more := outcome.tally.unread[summary.MAX_NAMED :]:

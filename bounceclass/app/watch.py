@@ -77,5 +77,6 @@ class _Watcher(threading.Thread):
                 return
             started = time.time()
             tally = self.job.through(self.name, mailbox, self.ledger)
-            incidents = self.job.tell(self.ledger, tally, started, {}) if self.ledger and tally.messages else []
-        run.report(run.Outcome(tally, {}, incidents, 0), quiet=True, dry_run=False)
+            told = self.job.tell(self.ledger, tally, started, {}) if self.ledger and tally.messages else ([], [])
+        incidents, problems = told
+        run.report(run.Outcome(tally, {}, problems, incidents, 0), quiet=True, dry_run=False)

@@ -100,6 +100,14 @@ def test_seen_twice_counts_once(home: Path, maildir: Path) -> None:
         assert len(book.why("fred@example.com").events) == 1
 
 
+def test_a_run_that_finds_nothing_is_none(home: Path, maildir: Path) -> None:
+    run("process", maildir)
+    (maildir / "new" / "broken").symlink_to("broken")
+    assert run("process", maildir).exit_code == 1
+    with ledger(home) as book:
+        assert [one.counts["messages"] for one in book.runs()] == [4]
+
+
 def test_a_dry_run_changes_nothing_anywhere(home: Path, config: Path) -> None:
     before = snapshot(home)
     result = run("process", "--config", config, "--dry-run")

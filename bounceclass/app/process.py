@@ -122,9 +122,10 @@ def work(
 ) -> Tally:
     """Work through an open *mailbox* and return what it came to.
 
-    *record* makes the verdicts of a batch safe before its messages are filed; None, in a
-    dry run, and nothing is recorded or filed.  *stopped* is asked after each batch.  *told* hears of what happens as it does.  Raises ``MailboxError``
-    and what *record* raises: what was not committed then is still in the mailbox.
+    *record* makes the verdicts of a batch safe before its messages are filed; it is never
+    given none.  None, in a dry run, and nothing is recorded or filed.  *stopped* is asked
+    after each batch.  *told* hears of what happens as it does.  Raises ``MailboxError`` and
+    what *record* raises: what was not committed then is still in the mailbox.
     """
     tally = Tally()
     tell = told or silence
@@ -140,7 +141,7 @@ def work(
             tally.add(report)
             judged.append(Judged(report=report, raw=_raw(one), source=f"{source}:{one.name}" if source else one.name))
             filed.append((one.handle, folder_of(report)))
-        if record is not None:
+        if record is not None and judged:
             recorded = record(judged)
             tally.recorded += recorded
             mailbox.file(filed)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from typing import IO
 
     from bounceclass.app.config import Config
-    from bounceclass.app.ledger import Ledger
+    from bounceclass.app.ledger import Judged, Ledger, Recorded
     from bounceclass.app.mailboxes import Mailbox, Settings
     from bounceclass.app.process import Tally
     from bounceclass.app.publish import ExportError
@@ -82,7 +82,7 @@ def process(
         config = configured(path)
         job = Job(config, _sources(config, paths, wanted, after), dry_run=dry_run, told=summary.logger(log))
         with job.opened() as ledger:
-            if watching:
+            if watching and ledger:
                 watch.keep(job, ledger)
                 return
             outcome = job.run(ledger)
@@ -216,6 +216,8 @@ class Job:
                 if self.stop():
                     break
         incidents, problems = self.tell(ledger, tally, started, failures) if ledger else ([], [])
+        for problem in problems:
+            self.told("not written", {"problem": str(problem)})
         code = max(code, *map(exit_code, problems), 1 if tally.unread else 0)
         return Outcome(tally, failures, problems, incidents, code)
 
@@ -238,8 +240,6 @@ class Job:
                 summary.write_metrics(path, tally, ledger, started=started, failed=failed)
             except publish.ExportError as error:
                 problems.append(error)
-        for problem in problems:
-            self.told("not written", {"problem": str(problem)})
         return ledger.open_incidents(), problems
 
     def work(self, name: str, source: Settings, ledger: Ledger | None) -> Tally:
@@ -249,18 +249,31 @@ class Job:
 
         alone = nullcontext() if self.dry_run else locked(source, self.config.lock_folder)
         with alone, mailboxes.open(source, dry_run=self.dry_run) as mailbox:
-            return self.through(name, mailbox, ledger)
+            self.told("run started", {"source": name})
+            tally = self.through(name, mailbox, ledger)
+            self.ended(name, tally)
+        return tally
 
     def through(self, name: str, mailbox: Mailbox, ledger: Ledger | None) -> Tally:
-        """Work through the messages of an open mailbox; raises MailboxError and LedgerError."""
+        """Work through the messages of an open mailbox, a run of the ledger where it has any.
+
+        Raises MailboxError and LedgerError.
+        """
         from bounceclass.app.process import work
 
-        self.told("run started", {"source": name})
-        run = ledger.begin_run(name) if ledger else None
+        run: int | None = None
+
+        def record(judged: list[Judged]) -> Recorded:
+            nonlocal run
+            assert ledger
+            if run is None:
+                run = ledger.begin_run(name)
+            return ledger.record_all(judged, run=run)
+
         tally = work(
             mailbox,
             self.judge,
-            partial(ledger.record_all, run=run) if ledger else None,
+            record if ledger else None,
             source=name,
             batch=self.config.run.batch,
             stopped=self.stop,
@@ -268,8 +281,11 @@ class Job:
         )
         if ledger and run is not None:
             ledger.end_run(run)
-        self.told("run ended", {"source": name, "messages": tally.messages, **tally.recorded.counts()})
         return tally
+
+    def ended(self, name: str, tally: Tally) -> None:
+        """Tell what the source *name* came to."""
+        self.told("run ended", {"source": name, "messages": tally.messages, **tally.recorded.counts()})
 
 
 def report(outcome: Outcome, *, quiet: bool, dry_run: bool) -> None:

@@ -36,7 +36,7 @@ def _for_a_mail_server() -> None:
     try:
         _run()
     except SystemExit as ended:
-        if ended.code and not {"-h", "--help"} & set(sys.argv[2:]):
+        if ended.code:
             sys.exit(TEMPFAIL)
         raise
     except BaseException as error:  # noqa: BLE001 - a broken installation, a full memory

@@ -6,6 +6,9 @@ import csv
 import io
 import json
 import re
+import signal
+import subprocess
+import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -209,6 +212,50 @@ def test_exports_of_the_configuration(book: Ledger, home: Path) -> None:
     config.write_text(config.read_text().replace("touch", "/nowhere/touch").replace("/a", "/b"))
     result = run("suppress", "export", "--config", config)
     assert (result.exit_code, result.stderr) == (1, "Error: [export.a]: then: No such file or directory\n")
+    config.write_text(config.read_text().replace("/nowhere/touch", "'touch"))
+    result = run("suppress", "export", "--config", config)
+    assert (result.exit_code, result.stderr) == (1, "Error: [export.a]: then: No closing quotation\n")
+
+
+def test_what_is_to_follow_an_export_is_run_until_it_has_succeeded(book: Ledger, home: Path) -> None:
+    config, ran, script = home / "c.toml", home / "ran", home / "script"
+    script.write_text(f"cat {home}/a >> {ran}; test -e {home}/fixed\n")
+    config.write_text(f'[export.a]\nformat = "list"\npath = "{home}/a"\nthen = "sh {script}"\n')
+    failed = (1, "", "Error: [export.a]: then: ended with 1\n")
+    for _ in range(2):
+        result = run("suppress", "export", "--config", config)
+        assert (result.exit_code, result.stdout, result.stderr) == failed
+    (home / "fixed").touch()
+    for _ in range(2):
+        assert run("suppress", "export", "--config", config).stdout == "a: unchanged\n"
+    assert ran.read_text() == "fred@example.com\n" * 3
+    assert [one.name for one in home.iterdir() if one.name.startswith(".")] == []
+
+
+def test_a_crash_before_what_is_to_follow_an_export(book: Ledger, home: Path) -> None:
+    config = home / "c.toml"
+    table = f'[export.a]\nformat = "list"\npath = "{home}/a"\nthen = '
+    config.write_text(table + """'sh -c "kill -9 $PPID"'\n""")
+    command = [sys.executable, "-m", "bounceclass", "suppress", "export", "--config", str(config)]
+    assert subprocess.run(command, check=False, timeout=60).returncode == -signal.SIGKILL
+    assert (home / "a").read_text() == "fred@example.com\n"
+    config.write_text(table + f'"touch {home}/ran"\n')
+    assert run("suppress", "export", "--config", config).stdout == "a: unchanged\n"
+    assert (home / "ran").exists()
+
+
+def test_an_export_that_fails_does_not_keep_the_others_from_being_written(book: Ledger, home: Path) -> None:
+    config = home / "c.toml"
+    config.write_text(
+        f'[export.a]\nformat = "list"\npath = "{home}/gone/a"\n[export.b]\nformat = "list"\npath = "{home}/b"\n'
+        f'then = "false"\n[export.c]\nformat = "list"\npath = "{home}/c"\n'
+    )
+    result = run("suppress", "add", "--config", config, "new@example.com")
+    assert (result.exit_code, result.stdout) == (1, "1 added, 0 were on the list\n")
+    assert result.stderr == (
+        f"Error: [export.a]: cannot write {home}/gone/a: No such file or directory; [export.b]: then: ended with 1\n"
+    )
+    assert (home / "c").read_text() == "fred@example.com\nnew@example.com\n"
 
 
 def test_hashed_addresses_cannot_be_exported(home: Path) -> None:

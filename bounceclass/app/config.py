@@ -75,7 +75,7 @@ class RunTable(_Table, frozen=True, kw_only=True):
     locks: str = ""
     """The directory of the locks; unless given, one in the user's state directory."""
     metrics: str | None = None
-    """A Prometheus textfile, written after each run."""
+    """A Prometheus textfile, written after each run; with ``--watch`` when there is news, and every ten minutes."""
     poll: Annotated[float, Meta(ge=1)] = 60.0
     """Seconds between two looks at a source that cannot tell of new mail, with ``--watch``."""
 
@@ -87,7 +87,10 @@ class Export(_Table, frozen=True, kw_only=True):
     path: str
     list: List = List.SUPPRESSED
     then: str | None = None
-    """A command that is run when the file has changed, as in ``postmap /etc/postfix/suppressed``."""
+    """A command that is run when the file has changed, as in ``postmap /etc/postfix/suppressed``.
+
+    It is run again after the next run until it has ended with 0.
+    """
 
 
 class Config(_Table, frozen=True, kw_only=True):

@@ -170,7 +170,10 @@ def _rule(path: Path | None, name: str, verdict: str) -> None:
 @settings
 @click.option("--last", "limit", default=20, show_default=True, type=click.IntRange(1), help="How many.")
 def runs(path: Path | None, limit: int) -> None:
-    """List the last runs of process, the latest first; one without an end goes on or was interrupted."""
+    """List the last runs of process that found messages, the latest first.
+
+    One without an end goes on or was interrupted.
+    """
     header = ("run", "source", "began", "ended", "messages", "new", "suppressed")
     with plainly(), closing(ledger_of(configured(path))) as ledger:
         rows = [

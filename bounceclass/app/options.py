@@ -55,8 +55,9 @@ def failures() -> tuple[type[Exception], ...]:
     from bounceclass.app.mailboxes import MailboxError
     from bounceclass.app.policyfile import BrokenPolicy
     from bounceclass.app.process import Busy
+    from bounceclass.app.publish import ExportError
 
-    return ConfigError, BrokenPolicy, LedgerError, MailboxError, Busy
+    return ConfigError, BrokenPolicy, LedgerError, MailboxError, Busy, ExportError
 
 
 def exit_code(error: Exception) -> int:

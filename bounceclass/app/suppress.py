@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -10,9 +9,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bounceclass.app import exports, outputs, show
+from bounceclass.app import publish, show
 from bounceclass.app.exports import Format, List
 from bounceclass.app.options import configured, ledger_of, plainly, settings
+from bounceclass.app.publish import COMPLAINT
 from bounceclass.recipients import is_address
 from bounceclass.wire import printable
 
@@ -20,16 +20,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from typing import IO
 
-    from bounceclass.app.config import Config, Export
+    from bounceclass.app.config import Config
     from bounceclass.app.ledger import Ledger
     from bounceclass.app.policy import Event, Standing
 
-__all__ = ["suppress", "write_exports"]
+__all__ = ["suppress"]
 
 SUPPRESSED = 3
 """Exit code of ``check``."""
 STDIN = "-"
-COMPLAINT = "complaint"
 
 
 @contextmanager
@@ -205,9 +204,9 @@ def import_(ctx: click.Context, path: Path | None, file: IO[bytes], complaints: 
     with _opened(path) as (config, ledger):
         done = (ledger.complain if complaints else ledger.add)(found, note=note)
         click.echo(f"{done} added, {len(found) - done} were on the list, {len(wrong)} lines without an address")
+        for line in wrong[:10]:
+            click.echo(printable(f"no address: {line}"), err=True)
         _update(config, ledger)
-    for line in wrong[:10]:
-        click.echo(printable(f"no address: {line}"), err=True)
     ctx.exit(1 if wrong else 0)
 
 
@@ -235,77 +234,29 @@ def export(path: Path | None, form: str | None, output: str | None, complaints: 
                 raise click.UsageError("--output and --complaints need a --format.")
             if not config.export:
                 raise click.UsageError("Name a --format, or add an [export.<name>] to the configuration.")
-            for name, changed in write_exports(config, ledger):
+            for name, changed in _update(config, ledger).items():
                 click.echo(f"{name}: {'written' if changed else 'unchanged'}")
             return
-        content = _rendered(ledger, Format(form), chosen)
+        content = publish.rendered(ledger, Format(form), chosen)
         if output is None:
             sys.stdout.buffer.write(content)
         else:
-            click.echo(f"{output}: {'written' if _replaced(Path(output), content) else 'unchanged'}")
+            click.echo(f"{output}: {'written' if publish.replaced(Path(output), content) else 'unchanged'}")
 
 
 # --- exports ------------------------------------------------------------------------
 
 
-def write_exports(config: Config, ledger: Ledger) -> Iterator[tuple[str, bool]]:
-    """Bring the exports of the configuration up to date; yield the name of each, and whether it changed."""
-    for name, wanted in config.export.items():
-        path = Path(wanted.path).expanduser()
-        changed = _replaced(path, _rendered(ledger, wanted.format, wanted.list))
-        if changed and wanted.then:
-            _run(name, wanted)
-        yield name, changed
+def _update(config: Config, ledger: Ledger) -> dict[str, bool]:
+    """Bring the exports of the configuration up to date; return which of them changed.
 
-
-def _update(config: Config, ledger: Ledger) -> None:
-    for _ in write_exports(config, ledger):
-        pass
-
-
-def _rendered(ledger: Ledger, form: Format, chosen: List) -> bytes:
-    if ledger.hashed:
-        raise click.ClickException(
-            "the ledger keeps hashes instead of addresses, which cannot be exported: ask bounceclass suppress check -"
-        )
-    return exports.rendered(form, _listed(ledger, chosen), _left_out)
-
-
-def _left_out(address: str) -> None:
-    click.echo(printable(f"left out, for this form cannot have it: {address}"), err=True)
-
-
-def _listed(ledger: Ledger, chosen: List) -> Iterator[exports.Line]:
-    complaints = chosen is List.COMPLAINTS
-    for one in ledger.complaints() if complaints else ledger.suppressed():
-        standing = one.standing
-        yield exports.Line(
-            address=one.address or "",
-            reason=COMPLAINT if complaints else str(standing.reason),
-            since=standing.complained if complaints else standing.since,
-            until=None if complaints else standing.until,
-        )
-
-
-def _replaced(path: Path, content: bytes) -> bool:
-    """Write *content* to *path* as a whole, unless it stands there already; return whether it was written."""
-    if path.is_file() and path.read_bytes() == content:
-        return False
-    with outputs.opened(str(path)) as out:
-        out.write(content)
-    return True
-
-
-def _run(name: str, wanted: Export) -> None:
-    """Run what the configuration wants after a change (``postmap``)."""
-    import shlex
-
-    try:
-        done = subprocess.run(shlex.split(wanted.then or ""), check=False)  # noqa: S603 - the owner's own
-    except OSError as error:
-        raise click.ClickException(f"[export.{name}]: then: {error.strerror}") from None
-    if done.returncode:
-        raise click.ClickException(f"[export.{name}]: then: ended with {done.returncode}")
+    Raises ExportError once all have had their turn.
+    """
+    problems: list[str] = []
+    changed = dict(publish.update(config, ledger, lambda error: problems.append(str(error))))
+    if problems:
+        raise publish.ExportError("; ".join(problems))
+    return changed
 
 
 # --- words --------------------------------------------------------------------------

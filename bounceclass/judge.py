@@ -342,8 +342,10 @@ def _candidates(reading: Reading, rules: Rulebook) -> list[_Candidate]:
 def _names_sender(reading: Reading, scope: Scope, recipient: str | None, traffic: recipients.Traffic) -> bool:
     """Tell whether the words name the sender, and not the recipient whom they seem to call dead."""
     words = reading.said.raw
+    if scope is Scope.ADDRESS and "@" not in words:
+        return False
     theirs = fields.domain(recipient)
-    if (recipient and recipient.lower() in words) or not ("." in words and theirs):
+    if not theirs or (recipient and recipient.lower() in words):
         return False
     for sender in traffic.senders:
         domain = fields.domain(sender)

@@ -273,6 +273,26 @@ def test_config_check(home: Path) -> None:
     assert f"{home}/l.db: reached" in result.stdout
 
 
+@pytest.mark.parametrize(
+    ("url", "expected", "code"),
+    [
+        ("postgresql://me:geheim@db.example.com/b?sslpassword=geheim", "ledger         postgresql://me:***@db.example.com/b\n", 0),
+        ("postgres://db.example.com/b", "ledger         postgresql://db.example.com/b\n", 0),
+        ("/srv/ledger.db", "ledger         /srv/ledger.db\n", 0),
+        ("mysql://db.example.com/b", "Error: [ledger]: url: mysql: no ledger there; use SQLite (a path) or postgresql://\n", 2),
+        ("post gres://x", "Error: [ledger]: url: the ledger's URL cannot be read; write postgresql://user@host/database or a path\n", 2),
+    ],
+)  # fmt: skip
+def test_config_check_shows_the_ledger_as_its_errors_do(home: Path, url: str, expected: str, code: int) -> None:
+    config = home / "c.toml"
+    config.touch(0o600)
+    config.write_text(f'[ledger]\nurl = "{url}"\n')
+    result = run("config", "check", "--config", config)
+    assert result.exit_code == code
+    assert expected in result.output
+    assert "geheim" not in result.output
+
+
 def test_every_command_has_examples() -> None:
     for args in ([], ["suppress"], ["policy"], ["incidents"], ["config"]):
         assert run(*args, "--help").exit_code == 0

@@ -7,7 +7,6 @@ the file or the command that holds it.
 
 from __future__ import annotations
 
-import difflib
 import os
 import shlex
 import stat
@@ -23,6 +22,7 @@ from msgspec import Meta, Struct, field
 from bounceclass.app import mailboxes
 from bounceclass.app.exports import Format, List
 from bounceclass.app.mailboxes import Secret
+from bounceclass.app.nearest import nearest, unknown_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
@@ -201,7 +201,7 @@ def _know(table: dict[str, Any], where: str) -> None:
         if kind_ is None:
             raise ConfigError(f"{place}: lacks its type: one of {', '.join(mailboxes.TYPES)}")
         if kind_ not in mailboxes.TYPES:
-            raise ConfigError(f"{place}: there is no type {kind_!r}{_nearest(kind_, mailboxes.TYPES)}")
+            raise ConfigError(f"{place}: there is no type {kind_!r}{nearest(kind_, mailboxes.TYPES)}")
         _refuse_unknown(source, ["type", *_names(mailboxes.TYPES[kind_])], place)
 
 
@@ -213,14 +213,8 @@ def _inner(table: dict[str, Any], name: str, where: str) -> dict[str, Any]:
 
 
 def _refuse_unknown(table: dict[str, Any], known: Collection[str], where: str) -> None:
-    for key in table:
-        if key not in known:
-            raise ConfigError(f"{where}: there is no key {key!r}{_nearest(key, known)}")
-
-
-def _nearest(key: object, known: Collection[str]) -> str:
-    near = difflib.get_close_matches(str(key), known, n=1, cutoff=0.5)
-    return f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(known)}"
+    if complaint := unknown_key(table, known):
+        raise ConfigError(f"{where}: {complaint}")
 
 
 def _names(kind: type[Struct]) -> list[str]:
@@ -244,7 +238,7 @@ def _override(table: dict[str, Any], environment: Mapping[str, str]) -> None:
         if not name.startswith(PREFIX) or name == ITSELF:
             continue
         if name not in known:
-            raise ConfigError(f"the environment: there is no {name}{_nearest(name, known)}")
+            raise ConfigError(f"the environment: there is no {name}{nearest(name, known)}")
         *path, key = known[name]
         inner = table
         for step in path:

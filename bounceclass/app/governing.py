@@ -223,14 +223,19 @@ def check(ctx: click.Context, path: Path | None, connect: bool) -> None:
 
 def _described(found: Config) -> list[str]:
     import bounceclass
+    from bounceclass.app.config import ConfigError
+    from bounceclass.app.ledger import LedgerError
+    from bounceclass.app.ledger.database import shown
     from bounceclass.app.mailboxes import lock_name
     from bounceclass.app.policyfile import load
 
     bounceclass.load_rules(*found.rules)
     policy = load(found.policy)
-    lines = [
-        f"ledger         {_shown(found.ledger_url)}{', addresses as keyed hashes' if found.privacy.hash_key else ''}"
-    ]
+    try:
+        ledger = shown(found.ledger_url)
+    except LedgerError as error:
+        raise ConfigError(f"[ledger]: url: {error}") from None
+    lines = [f"ledger         {ledger}{', addresses as keyed hashes' if found.privacy.hash_key else ''}"]
     lines.append(f"policy         {policy.name}: {policy.summary}")
     lines += [f"rules          {folder}" for folder in found.rules]
     for name, source in found.source.items():
@@ -241,19 +246,6 @@ def _described(found: Config) -> list[str]:
     if found.run.metrics:
         lines.append(f"metrics        {found.run.metrics}")
     return lines
-
-
-def _shown(url: str) -> str:
-    """Return a ledger's URL without its password."""
-    from sqlalchemy import make_url
-    from sqlalchemy.exc import ArgumentError
-
-    if "://" not in url:
-        return url
-    try:
-        return make_url(url).set(query={}).render_as_string(hide_password=True)
-    except ArgumentError:
-        return "a URL that cannot be read"
 
 
 def _connected(found: Config) -> int:

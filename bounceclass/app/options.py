@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,10 +17,7 @@ if TYPE_CHECKING:
     from bounceclass.app.config import Config
     from bounceclass.app.ledger import Ledger
 
-__all__ = ["TEMPFAIL", "configured", "exit_code", "failures", "ledger_of", "plainly", "settings"]
-
-TEMPFAIL = 75
-"""EX_TEMPFAIL of sysexits: to be tried again."""
+__all__ = ["configured", "exit_code", "failures", "ledger_of", "plainly", "settings"]
 
 settings = click.option(
     "--config",
@@ -63,7 +61,7 @@ def exit_code(error: Exception) -> int:
     """Return 75 for one of ``failures`` that may go better next time, 2 for the configuration, 1 for the rest."""
     if isinstance(error, ValueError):
         return 2  # ConfigError and BrokenPolicy
-    return TEMPFAIL if getattr(error, "temporary", True) else 1
+    return os.EX_TEMPFAIL if getattr(error, "temporary", True) else 1
 
 
 class _Ended(click.ClickException):

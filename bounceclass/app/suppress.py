@@ -13,6 +13,7 @@ import click
 from bounceclass.app import exports, outputs, show
 from bounceclass.app.exports import Format, List
 from bounceclass.app.options import configured, ledger_of, plainly, settings
+from bounceclass.app.sources import STDIN
 from bounceclass.recipients import is_address
 from bounceclass.wire import printable
 
@@ -28,7 +29,6 @@ __all__ = ["suppress", "write_exports"]
 
 SUPPRESSED = 3
 """Exit code of ``check``."""
-STDIN = "-"
 COMPLAINT = "complaint"
 
 

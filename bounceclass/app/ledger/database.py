@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import URL, Connection, Table
 
-__all__ = ["Database", "LedgerError", "chunks"]
+__all__ = ["Database", "LedgerError", "chunks", "shown"]
 
 T = TypeVar("T")
 
@@ -77,7 +77,7 @@ class Database:
     def __init__(self, place: str | os.PathLike[str], wait: float) -> None:
         url = _url(place)
         self.wait = wait
-        self.place = _shown(url)
+        self.place = shown(place)
         self._secret = url.password
         self._pid = os.getpid()
         if url.get_backend_name() == "sqlite":
@@ -203,14 +203,15 @@ def _url(place: str | os.PathLike[str]) -> URL:
     return url
 
 
-def _shown(url: URL) -> str:
-    """Return *url* for people: no password, nor what else may be secret in its query."""
+def shown(place: str | os.PathLike[str]) -> str:
+    """Return *place* for people: no password, nor what else may be secret in its query.  Raises LedgerError."""
+    url = _url(place)
     if url.get_backend_name() == "sqlite":
         return wire.printable(url.database or "sqlite://")
     return wire.printable(url.set(query={}, drivername="postgresql").render_as_string(hide_password=True))
 
 
-def _make_file(url: URL, shown: str) -> None:
+def _make_file(url: URL, place: str) -> None:
     """Create the file, for its owner alone: addresses stand in it."""
     name = url.database
     if not name or name == ":memory:":
@@ -224,7 +225,7 @@ def _make_file(url: URL, shown: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
     except OSError as error:
-        raise LedgerError(f"{shown}: cannot be created: {error.strerror}; name another place") from None
+        raise LedgerError(f"{place}: cannot be created: {error.strerror}; name another place") from None
 
 
 # --- SQLite -------------------------------------------------------------------------

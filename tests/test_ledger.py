@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import sqlalchemy as sa
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 CAUTIOUS, STRICT = policyfile.load("cautious"), policyfile.load("strict")
 FIXTURES = sorted((Path(__file__).parent.parent / "fixtures").rglob("*.eml"))
+KEY = b"0123456789abcdef"
+"""As short as a hash key may be."""
 UNKNOWN = "550 5.1.1 user unknown"
 
 
@@ -444,9 +446,9 @@ def _column(place: str, name: str) -> list[object]:
 @pytest.mark.parametrize(
     ("first", "then", "complaint"),
     [
-        (b"one", None, "addresses in it are hashed; give its hash key"),
-        (None, b"one", "addresses in it are not hashed; open it without a hash key, or begin another ledger"),
-        (b"one", b"two", "its addresses were hashed with another key; give that one"),
+        (KEY, None, "addresses in it are hashed; give its hash key"),
+        (None, KEY, "addresses in it are not hashed; open it without a hash key, or begin another ledger"),
+        (KEY, KEY[::-1], "its addresses were hashed with another key; give that one"),
     ],
 )
 def test_one_key_for_a_ledger(first: bytes | None, then: bytes | None, complaint: str, tmp_path: Path) -> None:
@@ -458,10 +460,19 @@ def test_one_key_for_a_ledger(first: bytes | None, then: bytes | None, complaint
     assert str(caught.value) == f"{place}: {complaint}"
 
 
-@pytest.mark.parametrize("wrong", [{"hash_key": b""}, {"hash_key": b"x", "keep_raw": True}])
-def test_wrong_keys(wrong: dict[str, object], tmp_path: Path) -> None:
-    with pytest.raises(LedgerError, match=r"hash"):
-        Ledger.open(tmp_path / "ledger.db", **wrong)  # type: ignore[arg-type]
+@pytest.mark.parametrize(
+    ("wrong", "complaint"),
+    [
+        ({"hash_key": b""}, "the hash key has 0 bytes; give at least 16 random ones"),
+        ({"hash_key": KEY[:15]}, "the hash key has 15 bytes; give at least 16 random ones"),
+        ({"hash_key": KEY, "keep_raw": True}, "a ledger with hashed addresses keeps no raw mail; leave one of the two off"),
+    ],
+)  # fmt: skip
+def test_wrong_keys(wrong: dict[str, Any], complaint: str, tmp_path: Path) -> None:
+    with pytest.raises(LedgerError) as caught:
+        Ledger.open(tmp_path / "ledger.db", **wrong)
+    assert str(caught.value) == complaint
+    assert not (tmp_path / "ledger.db").exists()
 
 
 # --- incidents ----------------------------------------------------------------------

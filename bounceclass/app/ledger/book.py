@@ -37,6 +37,8 @@ WAIT = 30.0
 """Seconds that a database may be away or busy before that is an error."""
 FEW = 2_000
 """Addresses that are looked up one by one; for more the whole list of the suppressed is read."""
+MIN_KEY = 16
+"""Bytes of a hash key: whoever can guess it can try out addresses."""
 PAGE = 2_000
 """Rows that are read at once."""
 
@@ -72,14 +74,14 @@ class Ledger:
 
         *place* is the path of an SQLite file or a URL, ``postgresql://user@host/database``.
         The ledger remembers its policy: None leaves it as it is (``cautious`` at first), another
-        one derives every state anew.  With *hash_key* no address is kept, only keyed hashes;
-        a ledger begun with one opens with that one only.  *keep_raw* keeps whole messages.
+        one derives every state anew.  With *hash_key*, at least 16 random bytes, no address is kept, only
+        keyed hashes; a ledger begun with one opens with that one only.  *keep_raw* keeps whole messages.
         *wait* is how many seconds the database may be away or busy; *clock* tells the time in UTC.
 
         Raises LedgerError.
         """
-        if hash_key is not None and not hash_key:
-            raise LedgerError("the hash key is empty; give at least 16 random bytes")
+        if hash_key is not None and len(hash_key) < MIN_KEY:
+            raise LedgerError(f"the hash key has {len(hash_key)} bytes; give at least {MIN_KEY} random ones")
         if hash_key is not None and keep_raw:
             raise LedgerError("a ledger with hashed addresses keeps no raw mail; leave one of the two off")
         database = Database(place, wait)

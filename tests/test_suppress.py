@@ -255,6 +255,7 @@ def test_incidents_and_runs(book: Ledger, home: Path) -> None:
 def test_config_check(home: Path) -> None:
     (home / "Maildir").mkdir()
     config = home / "c.toml"
+    config.touch(0o600)
     config.write_text(
         f'policy = "strict"\n[source.list]\ntype = "maildir"\npath = "{home}/Maildir"\n'
         '[ledger]\nurl = "postgresql://me:geheim@db.example.com/b"\n[export.p]\nformat = "postfix"\npath = "/etc/x"\n'

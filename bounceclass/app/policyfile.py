@@ -84,7 +84,7 @@ def load(source: str | Path = DEFAULT) -> Policy:
         return _shipped(str(source))
     path = Path(source)
     if path.suffix != ".toml" and not path.exists():
-        raise BrokenPolicy(f"{source}: there is no such policy{nearest(source, SHIPPED)}")
+        raise BrokenPolicy(f"{source}: there is no such policy{nearest(path.name, SHIPPED)}")
     try:
         content = path.read_bytes()
     except OSError as error:

@@ -22,7 +22,7 @@ from servers import Postgres, postgres_missing
 import bounceclass
 from bounceclass.app import policyfile
 from bounceclass.app.incidents import Verdict
-from bounceclass.app.ledger import Judged, Ledger, LedgerError, Recorded, schema
+from bounceclass.app.ledger import Judged, Ledger, LedgerError, NoLedger, Recorded, schema
 from bounceclass.app.ledger.database import Database
 from bounceclass.app.ledger.records import message_key
 from bounceclass.app.policy import State, What
@@ -573,6 +573,16 @@ def test_another_policy(place: str) -> None:
         assert ledger.is_suppressed("mark@example.com")
         assert ledger.policy.name == "strict"
     with Ledger.open(place, clock=Clock()) as ledger:
+        assert ledger.policy == STRICT
+
+
+def test_a_ledger_that_is_not_to_be_made(place: str, tmp_path: Path) -> None:
+    with pytest.raises(NoLedger) as caught:
+        Ledger.open(place, create=False)
+    assert one_line(caught).endswith(": there is no ledger yet; bounceclass process begins one")
+    assert list(tmp_path.iterdir()) == []
+    Ledger.open(place, policy=STRICT).close()
+    with Ledger.open(place, create=False) as ledger:
         assert ledger.policy == STRICT
 
 

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
     from bounceclass.app.config import Config
     from bounceclass.app.ledger import Ledger
+    from bounceclass.app.policy import Policy
 
-__all__ = ["configured", "exit_code", "failures", "ledger_of", "plainly", "settings"]
+__all__ = ["configured", "exit_code", "failures", "ledger_as_it_is", "ledger_of", "plainly", "settings"]
 
 settings = click.option(
     "--config",
@@ -36,14 +37,28 @@ def configured(path: Path | None) -> Config:
 
 
 def ledger_of(config: Config) -> Ledger:
-    """Open the ledger that *config* names; raises ConfigError, BrokenPolicy and LedgerError."""
+    """Open the ledger that *config* names, or begin it, and make the policy of *config* the ledger's.
+
+    Only for what records verdicts: another policy suppresses and releases people.  Raises
+    ConfigError, BrokenPolicy and LedgerError.
+    """
+    from bounceclass.app.policyfile import load
+
+    return _opened(config, policy=load(config.policy))
+
+
+def ledger_as_it_is(config: Config, *, create: bool = False) -> Ledger:
+    """Open the ledger that *config* names under the policy that it has; raises ConfigError, LedgerError and NoLedger."""
+    return _opened(config, create=create)
+
+
+def _opened(config: Config, *, policy: Policy | None = None, create: bool = True) -> Ledger:
     from bounceclass.app.config import ledger_secrets
     from bounceclass.app.ledger import Ledger
-    from bounceclass.app.policyfile import load
 
     url, hash_key = ledger_secrets(config)
     table = config.ledger
-    return Ledger.open(url, policy=load(config.policy), hash_key=hash_key, keep_raw=table.keep_raw, wait=table.wait)
+    return Ledger.open(url, policy=policy, create=create, hash_key=hash_key, keep_raw=table.keep_raw, wait=table.wait)
 
 
 def failures() -> tuple[type[Exception], ...]:

@@ -353,11 +353,13 @@ def ledger_secrets(config: Config) -> tuple[str, bytes | None]:
 
 def _parsed(url: str) -> URL | None:
     """Return the URL of a database; None for a path and for what is no URL."""
+    if "://" not in url:
+        return None
     from sqlalchemy import make_url
     from sqlalchemy.exc import ArgumentError
 
     try:
-        return make_url(url) if "://" in url else None
+        return make_url(url)
     except (ArgumentError, ValueError):
         return None
 

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import sqlalchemy as sa
@@ -22,7 +22,7 @@ from servers import Postgres, postgres_missing
 import bounceclass
 from bounceclass.app import policyfile
 from bounceclass.app.incidents import Verdict
-from bounceclass.app.ledger import Judged, Ledger, LedgerError, Recorded, schema
+from bounceclass.app.ledger import Judged, Ledger, LedgerError, NoLedger, Recorded, schema
 from bounceclass.app.ledger.database import Database
 from bounceclass.app.ledger.records import message_key
 from bounceclass.app.policy import State, What
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 CAUTIOUS, STRICT = policyfile.load("cautious"), policyfile.load("strict")
 FIXTURES = sorted((Path(__file__).parent.parent / "fixtures").rglob("*.eml"))
+KEY = b"0123456789abcdef"
+"""As short as a hash key may be."""
 UNKNOWN = "550 5.1.1 user unknown"
 
 
@@ -444,9 +446,9 @@ def _column(place: str, name: str) -> list[object]:
 @pytest.mark.parametrize(
     ("first", "then", "complaint"),
     [
-        (b"one", None, "addresses in it are hashed; give its hash key"),
-        (None, b"one", "addresses in it are not hashed; open it without a hash key, or begin another ledger"),
-        (b"one", b"two", "its addresses were hashed with another key; give that one"),
+        (KEY, None, "addresses in it are hashed; give its hash key"),
+        (None, KEY, "addresses in it are not hashed; open it without a hash key, or begin another ledger"),
+        (KEY, KEY[::-1], "its addresses were hashed with another key; give that one"),
     ],
 )
 def test_one_key_for_a_ledger(first: bytes | None, then: bytes | None, complaint: str, tmp_path: Path) -> None:
@@ -458,10 +460,19 @@ def test_one_key_for_a_ledger(first: bytes | None, then: bytes | None, complaint
     assert str(caught.value) == f"{place}: {complaint}"
 
 
-@pytest.mark.parametrize("wrong", [{"hash_key": b""}, {"hash_key": b"x", "keep_raw": True}])
-def test_wrong_keys(wrong: dict[str, object], tmp_path: Path) -> None:
-    with pytest.raises(LedgerError, match=r"hash"):
-        Ledger.open(tmp_path / "ledger.db", **wrong)  # type: ignore[arg-type]
+@pytest.mark.parametrize(
+    ("wrong", "complaint"),
+    [
+        ({"hash_key": b""}, "the hash key has 0 bytes; give at least 16 random ones"),
+        ({"hash_key": KEY[:15]}, "the hash key has 15 bytes; give at least 16 random ones"),
+        ({"hash_key": KEY, "keep_raw": True}, "a ledger with hashed addresses keeps no raw mail; leave one of the two off"),
+    ],
+)  # fmt: skip
+def test_wrong_keys(wrong: dict[str, Any], complaint: str, tmp_path: Path) -> None:
+    with pytest.raises(LedgerError) as caught:
+        Ledger.open(tmp_path / "ledger.db", **wrong)
+    assert str(caught.value) == complaint
+    assert not (tmp_path / "ledger.db").exists()
 
 
 # --- incidents ----------------------------------------------------------------------
@@ -562,6 +573,16 @@ def test_another_policy(place: str) -> None:
         assert ledger.is_suppressed("mark@example.com")
         assert ledger.policy.name == "strict"
     with Ledger.open(place, clock=Clock()) as ledger:
+        assert ledger.policy == STRICT
+
+
+def test_a_ledger_that_is_not_to_be_made(place: str, tmp_path: Path) -> None:
+    with pytest.raises(NoLedger) as caught:
+        Ledger.open(place, create=False)
+    assert one_line(caught).endswith(": there is no ledger yet; bounceclass process begins one")
+    assert list(tmp_path.iterdir()) == []
+    Ledger.open(place, policy=STRICT).close()
+    with Ledger.open(place, create=False) as ledger:
         assert ledger.policy == STRICT
 
 

@@ -42,7 +42,7 @@ def update(config: Config, ledger: Ledger, failed: Callable[[ExportError], None]
     *failed* is told of each that could not be; it does not keep the others from it.  Raises LedgerError.
     """
     for name, wanted in config.export.items():
-        path = Path(wanted.path).expanduser()
+        path = Path(wanted.path)
         try:
             changed = replaced(path, rendered(ledger, wanted.format, wanted.list), then=wanted.then)
         except ExportError as error:

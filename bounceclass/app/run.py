@@ -235,7 +235,7 @@ class Job:
             if changed:
                 self.told("export written", {"export": name})
         if self.config.run.metrics:
-            path = Path(self.config.run.metrics).expanduser()
+            path = Path(self.config.run.metrics)
             try:
                 summary.write_metrics(path, tally, ledger, started=started, failed=failed)
             except publish.ExportError as error:

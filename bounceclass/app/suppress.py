@@ -11,8 +11,9 @@ import click
 
 from bounceclass.app import publish, show
 from bounceclass.app.exports import Format, List
-from bounceclass.app.options import configured, ledger_of, plainly, settings
+from bounceclass.app.options import configured, ledger_as_it_is, plainly, settings
 from bounceclass.app.publish import COMPLAINT
+from bounceclass.app.sources import STDIN
 from bounceclass.recipients import is_address
 from bounceclass.wire import printable
 
@@ -28,14 +29,13 @@ __all__ = ["suppress"]
 
 SUPPRESSED = 3
 """Exit code of ``check``."""
-STDIN = "-"
 
 
 @contextmanager
-def _opened(path: Path | None) -> Iterator[tuple[Config, Ledger]]:
+def _opened(path: Path | None, *, create: bool = False) -> Iterator[tuple[Config, Ledger]]:
     with plainly():
         config = configured(path)
-        with closing(ledger_of(config)) as ledger:
+        with closing(ledger_as_it_is(config, create=create)) as ledger:
             yield config, ledger
 
 
@@ -155,7 +155,7 @@ def _told(event: Event) -> Iterator[str]:
 @settings
 def add(path: Path | None, given: tuple[str, ...], complaints: bool, note: str) -> None:
     """Suppress addresses by hand, until they are released by hand."""
-    with _opened(path) as (config, ledger):
+    with _opened(path, create=True) as (config, ledger):
         done = (ledger.complain if complaints else ledger.add)(_checked(given), note=note)
         click.echo(f"{done} added, {len(given) - done} were on the list")
         _update(config, ledger)
@@ -201,7 +201,7 @@ def import_(ctx: click.Context, path: Path | None, file: IO[bytes], complaints: 
             found.append(cell)
         elif cell and cell.casefold() not in ("address", "email", "e-mail", "recipient"):
             wrong.append(line)
-    with _opened(path) as (config, ledger):
+    with _opened(path, create=True) as (config, ledger):
         done = (ledger.complain if complaints else ledger.add)(found, note=note)
         click.echo(f"{done} added, {len(found) - done} were on the list, {len(wrong)} lines without an address")
         for line in wrong[:10]:
@@ -228,7 +228,7 @@ def import_(ctx: click.Context, path: Path | None, file: IO[bytes], complaints: 
 def export(path: Path | None, form: str | None, output: str | None, complaints: bool) -> None:
     """Write the suppressed addresses in the form that other software reads."""
     chosen = List.COMPLAINTS if complaints else List.SUPPRESSED
-    with _opened(path) as (config, ledger):
+    with _opened(path, create=True) as (config, ledger):  # a mail server wants the map before the first bounce
         if form is None:
             if output or complaints:
                 raise click.UsageError("--output and --complaints need a --format.")

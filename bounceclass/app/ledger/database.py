@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import URL, Connection, Table
 
-__all__ = ["Database", "LedgerError", "chunks"]
+__all__ = ["Database", "LedgerError", "NoLedger", "chunks", "shown"]
 
 T = TypeVar("T")
 
@@ -71,17 +71,25 @@ class LedgerError(Exception):
     """The ledger cannot be used as asked; the message says in one line what to do."""
 
 
+class NoLedger(LedgerError):
+    """There is none, and none was to be made."""
+
+    def __init__(self, place: str) -> None:
+        super().__init__(f"{place}: there is no ledger yet; bounceclass process begins one")
+
+
 class Database:
     """One database, for any number of threads; each process gets connections of its own."""
 
-    def __init__(self, place: str | os.PathLike[str], wait: float) -> None:
+    def __init__(self, place: str | os.PathLike[str], wait: float, *, create: bool = True) -> None:
         url = _url(place)
         self.wait = wait
-        self.place = _shown(url)
+        self.place = shown(place)
+        self._create = create
         self._secret = url.password
         self._pid = os.getpid()
         if url.get_backend_name() == "sqlite":
-            _make_file(url, self.place)
+            _find_file(url, self.place, create=create)
             self.insert: Any = sqlite.insert
             options: dict[str, Any] = {"timeout": wait}
         else:
@@ -118,8 +126,14 @@ class Database:
         return statement.on_conflict_do_update(index_elements=list(table.primary_key), set_=changed)
 
     def prepare(self) -> None:
-        """Create the tables or bring them up to date; raises LedgerError for those of a newer version."""
-        if self.read(self._version) != schema.VERSIONS[-1]:
+        """Create the tables or bring them up to date; raises LedgerError for those of a newer version.
+
+        Raises NoLedger where there are none and none were to be created.
+        """
+        version = self.read(self._version)
+        if version is None and not self._create:
+            raise NoLedger(self.place)
+        if version != schema.VERSIONS[-1]:
             self.write(self._migrate)
 
     def close(self) -> None:
@@ -203,15 +217,16 @@ def _url(place: str | os.PathLike[str]) -> URL:
     return url
 
 
-def _shown(url: URL) -> str:
-    """Return *url* for people: no password, nor what else may be secret in its query."""
+def shown(place: str | os.PathLike[str]) -> str:
+    """Return *place* for people: no password, nor what else may be secret in its query.  Raises LedgerError."""
+    url = _url(place)
     if url.get_backend_name() == "sqlite":
         return wire.printable(url.database or "sqlite://")
     return wire.printable(url.set(query={}, drivername="postgresql").render_as_string(hide_password=True))
 
 
-def _make_file(url: URL, shown: str) -> None:
-    """Create the file, for its owner alone: addresses stand in it."""
+def _find_file(url: URL, place: str, *, create: bool) -> None:
+    """Create the file where there is none, for its owner alone: addresses stand in it."""
     name = url.database
     if not name or name == ":memory:":
         raise LedgerError("a ledger must be kept somewhere; name a file")
@@ -220,11 +235,13 @@ def _make_file(url: URL, shown: str) -> None:
     path = Path(name)
     if path.exists():
         return
+    if not create:
+        raise NoLedger(place)
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
     except OSError as error:
-        raise LedgerError(f"{shown}: cannot be created: {error.strerror}; name another place") from None
+        raise LedgerError(f"{place}: cannot be created: {error.strerror}; name another place") from None
 
 
 # --- SQLite -------------------------------------------------------------------------

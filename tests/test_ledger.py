@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import sqlite3
@@ -15,13 +16,16 @@ from email.utils import format_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 import sqlalchemy as sa
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 from servers import Postgres, postgres_missing
 
 import bounceclass
 from bounceclass.app import policyfile
-from bounceclass.app.incidents import Verdict
+from bounceclass.app.incidents import IncidentRules, Verdict
 from bounceclass.app.ledger import Judged, Ledger, LedgerError, Recorded, schema
 from bounceclass.app.ledger.database import Database
 from bounceclass.app.ledger.records import message_key
@@ -297,6 +301,11 @@ def test_what_cannot_be_mailed_is_no_address(nobody: str, tmp_path: Path) -> Non
         ("Mon, 01 Jun 2099 10:00:00 +0000", NOW),  # a forged date would count for ever
         ("Mon, 30 Feb 2026 10:00:00 +0000", NOW),
         ("never", NOW),
+        # before there were delivery reports: a clock that stands at its beginning, or a forgery
+        ("Mon, 01 Jan 0001 00:00:00 +0000", NOW),
+        ("Mon, 01 Jan 0000 00:00:00 +0000", NOW),
+        ("Thu, 01 Jan 1970 00:00:00 +0000", NOW),
+        ("Tue, 02 Jan 1996 00:00:00 +0000", datetime(1996, 1, 2, tzinfo=UTC)),  # an archive
     ],
 )
 def test_when_it_happened(date: str, happened: datetime, tmp_path: Path) -> None:
@@ -313,6 +322,52 @@ def test_the_last_attempt_is_nearer_than_the_date(tmp_path: Path) -> None:
     with Ledger.open(tmp_path / "ledger.db", clock=Clock()) as ledger:
         record(ledger, raw)
         assert ledger.why("fred@example.com").events[0].happened_at == datetime(2026, 5, 30, 8, tzinfo=UTC)
+
+
+def test_a_clock_that_stood_still_is_passed_over(tmp_path: Path) -> None:
+    raw = mail("fred@example.com", NOW - timedelta(days=2)).replace(
+        b"\nAction:", b"\nLast-Attempt-Date: Thu, 01 Jan 1970 00:02:00 +0000\nAction:"
+    )
+    with Ledger.open(tmp_path / "ledger.db", clock=Clock()) as ledger:
+        record(ledger, raw)
+        assert ledger.why("fred@example.com").events[0].happened_at == NOW - timedelta(days=2)
+
+
+ANY_DATE = st.builds(
+    "{} {} {:04} {:02}:{:02}:00 {}{:04}".format,
+    st.integers(1, 31),
+    st.sampled_from(["Jan", "Feb", "Jun", "Dec"]),
+    st.integers(0, 9999) | st.sampled_from([0, 1, 1900, 1970, 2026, 9999]),
+    st.integers(0, 23),
+    st.integers(0, 59),
+    st.sampled_from("+-"),
+    st.integers(0, 9999),
+)
+
+
+def test_any_date_can_be_recorded_twice(tmp_path: Path) -> None:
+    """Also where every hour with a refusal is looked at for an incident."""
+    watchful = msgspec.structs.replace(STRICT, incident=IncidentRules(addresses=1))
+    numbers = itertools.count()
+    with Ledger.open(tmp_path / "ledger.db", policy=watchful, clock=Clock()) as ledger:
+
+        @settings(max_examples=60, deadline=None)
+        @given(one=ANY_DATE, other=ANY_DATE)
+        @example(one="1 Jan 0001 00:00:00 +0000", other="1 Jan 0001 00:00:00 +0000")
+        @example(one="31 Dec 9999 23:59:00 -9959", other="1 Jan 0001 00:00:00 +2359")
+        def holds(one: str, other: str) -> None:
+            address = f"fred@d{next(numbers)}.example"
+            for date in (one, other):
+                raw = mail(address, NOW - timedelta(seconds=next(numbers)))
+                raw = re.sub(rb"(?m)^Date: .*$", b"Date: " + date.encode(), raw)
+                assert record(ledger, raw).events == 1
+            happened = [event.happened_at for event in ledger.why(address).events]
+            assert len(happened) == 2
+            assert datetime(1996, 1, 1, tzinfo=UTC) <= min(happened) <= max(happened) <= NOW
+
+        holds()
+        ledger.adopt(CAUTIOUS)
+        ledger.adopt(watchful)
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,8 @@ MAX_KEYED = 1024 * 1024
 MAX_DIAGNOSTIC = 500
 MAX_SUBJECT = 200
 MAX_DOMAIN = 253
+EARLIEST = datetime(1996, 1, 1, tzinfo=UTC)
+"""Before it there were no delivery reports (RFC 1894); a date as old is a forgery, or a clock's that was never set."""
 SHORT = 3
 """Characters of a local part up to which it may stand in other words by chance."""
 
@@ -286,9 +288,9 @@ def _feedback(report: Report, when: datetime) -> Iterator[tuple[str, dict[str, A
 
 
 def _moment(latest: datetime, *candidates: str | None) -> datetime:
-    """Return the first of *candidates* (RFC 3339) that is a date, or *latest*; never later than that.
+    """Return the first of *candidates* (RFC 3339) that can be true, or *latest*; never later than that.
 
-    Dates are a stranger's: one in the future would count for ever.
+    Dates are a stranger's: one in the future would count for ever, and from one in year 1 no window reaches back.
     """
     for candidate in candidates:
         if candidate:
@@ -296,7 +298,8 @@ def _moment(latest: datetime, *candidates: str | None) -> datetime:
                 moment = datetime.fromisoformat(candidate).astimezone(UTC)
             except (ValueError, OverflowError):
                 continue
-            return min(moment, latest)
+            if moment >= EARLIEST:
+                return min(moment, latest)
     return latest
 
 

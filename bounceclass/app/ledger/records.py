@@ -82,11 +82,10 @@ class Keys:
         return "plain" if self._secret is None else f"hashed:{self._hash('bounceclass ledger')}"
 
     def address(self, address: str) -> str:
-        """Return the key of *address*; case counts nowhere in it, and a domain is the same in both its forms."""
-        folded = address.strip().casefold()
-        if not (folded.isascii() and folded.isprintable()):
-            folded = _ascii_domain(unicodedata.normalize("NFC", _UNFIT.sub(" ", folded)))
-        return folded if self._secret is None else self._hash(folded)
+        """Return the key of *address*; capitals count nowhere in it, and a domain is the same in both its forms."""
+        plain = address.isascii() and address.isprintable()
+        key = address.strip().lower() if plain else _key(_UNFIT.sub(" ", address).strip())
+        return key if self._secret is None else self._hash(key)
 
     def shown(self, address: str) -> str | None:
         """Return *address* as it may be kept for showing: None where it is hashed."""
@@ -111,15 +110,28 @@ def _shows(word: str, local: str) -> bool:
     return local in word if len(local) > SHORT else bool(local) and local in _TOKEN.findall(word)
 
 
-def _ascii_domain(address: str) -> str:
-    """Return *address* with its domain in ASCII, as most reports have it (RFC 5890 2.3.2.1)."""
+def _key(address: str) -> str:
+    """Return *address* in small letters, composed, with its domain in ASCII, as most reports have it (RFC 5890 2.3.2.1)."""
     local, at, domain = address.rpartition("@")
+    return unicodedata.normalize("NFC", local.lower()) + at + _ascii(domain)
+
+
+def _ascii(domain: str) -> str:
+    """Return *domain* in ASCII (UTS 46), or in small letters where it cannot be one.
+
+    Symbols, which IDNA 2008 has no longer, are kept: there are domains of them.
+    """
+    small = unicodedata.normalize("NFC", domain.lower())
     if domain.isascii() or len(domain) > MAX_DOMAIN:
-        return address
+        return small
+    import idna  # 20 ms, and few need it
+
     try:
-        return f"{local}{at}{domain.encode('idna').decode()}"
-    except UnicodeError:
-        return address
+        mapped = idna.uts46_remap(domain)
+    except idna.IDNAError:
+        return small
+    labels = mapped.split(".")
+    return ".".join(one if one.isascii() else f"xn--{one.encode('punycode').decode()}" for one in labels)
 
 
 def message_key(report: Report, raw: bytes | None) -> str:
@@ -275,7 +287,7 @@ def _feedback(report: Report, when: datetime) -> Iterator[tuple[str, dict[str, A
     """
     feedback = report.feedback
     assert feedback is not None
-    named = {address.casefold(): address for address in feedback.original_rcpt_to}
+    named = {address.lower(): address for address in feedback.original_rcpt_to}
     if not named and feedback.type == "opt-out" and report.from_:
         named = {report.from_: report.from_}
     if len(named) == 1:

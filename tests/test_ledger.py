@@ -28,7 +28,7 @@ import bounceclass
 from bounceclass.app import policyfile
 from bounceclass.app.incidents import IncidentRules, Verdict
 from bounceclass.app.ledger import Judged, Ledger, LedgerError, Recorded, schema
-from bounceclass.app.ledger.database import Database
+from bounceclass.app.ledger.database import CONNECTIONS, Database
 from bounceclass.app.ledger.records import Keys, message_key
 from bounceclass.app.policy import State, What
 from bounceclass.model import Reason
@@ -775,6 +775,40 @@ def test_threads_share_a_ledger(place: str) -> None:
         done = list(pool.map(lambda raw: record(ledger, raw, messages[0]), messages))
         assert sum(one.messages for one in done) == 60
         assert list(pool.map(ledger.is_suppressed, [f"a{n}@example.com" for n in range(7)])) == [True] * 7
+
+
+def test_more_threads_than_connections_wait_for_one_another(place: str) -> None:
+    with Ledger.open(place, clock=Clock()) as ledger, ThreadPoolExecutor(40) as pool:
+        begin = threading.Barrier(40)
+
+        def add(number: int) -> int:
+            begin.wait()
+            return ledger.add(f"a{number}@example.com")
+
+        assert list(pool.map(add, range(40))) == [1] * 40
+        assert len(list(ledger.suppressed())) == 40
+
+
+def test_threads_that_wait_too_long_for_a_connection(place: str) -> None:
+    database = Database(place, 0.2)
+    begun, go_on = threading.Barrier(CONNECTIONS + 1), threading.Event()
+
+    def linger(_: object) -> bool:
+        begun.wait()
+        return go_on.wait(30)
+
+    with ThreadPoolExecutor(CONNECTIONS) as pool:
+        lingering = [pool.submit(database.read, linger) for _ in range(CONNECTIONS)]
+        begun.wait()
+        with pytest.raises(LedgerError) as caught:
+            database.read(lambda _: None)
+        go_on.set()
+        assert [one.result() for one in lingering] == [True] * CONNECTIONS
+    assert one_line(caught) == (
+        f"{database.place}: {CONNECTIONS} threads were using it for 0.2 s; use fewer, or try again later"
+    )
+    assert database.read(lambda _: "there") == "there"
+    database.close()
 
 
 def test_a_fork_has_connections_of_its_own(place: str) -> None:

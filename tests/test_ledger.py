@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -26,7 +27,7 @@ from servers import Postgres, postgres_missing
 
 import bounceclass
 from bounceclass.app import policyfile
-from bounceclass.app.incidents import IncidentRules, Verdict
+from bounceclass.app.incidents import IncidentRules, Verdict, hour_of
 from bounceclass.app.ledger import Judged, Ledger, LedgerError, Recorded, schema
 from bounceclass.app.ledger.database import CONNECTIONS, Database
 from bounceclass.app.ledger.records import Keys, message_key
@@ -631,6 +632,20 @@ def test_a_person_may_decide_otherwise(place: str) -> None:
             ledger.rule("google/1999", Verdict.VOID)
 
 
+def refusals_by_the_hour(place: str) -> list[tuple[object, ...]]:
+    """Return what ``hours`` must have, counted from the events."""
+    table = schema.events.c
+    database = Database(place, 5)
+    with database.engine.connect() as connection:
+        query = sa.select(table.provider, table.happened_at, table.address).where(
+            table.what == "failure", table.suppress, table.provider.isnot(None)
+        )
+        refused = {(provider, hour_of(moment), address) for provider, moment, address in connection.execute(query)}
+    database.close()
+    hours = Counter((provider, hour) for provider, hour, _ in refused)
+    return sorted(((*bucket, number) for bucket, number in hours.items()), key=repr)
+
+
 def test_the_order_in_which_mail_comes_does_not_matter(tmp_path: Path) -> None:
     """Old mail that comes late is history too: what looked like an incident may be none."""
     messages = judged(*usual(NOW), *outage(NOW - timedelta(days=3), 8), *outage(NOW - timedelta(minutes=59)))
@@ -647,6 +662,7 @@ def test_the_order_in_which_mail_comes_does_not_matter(tmp_path: Path) -> None:
         kept.append(before)
     assert kept[0] == kept[1] == kept[2]
     assert len(kept[0]["bounceclass_incidents"]) == 1
+    assert kept[0]["bounceclass_hours"] == refusals_by_the_hour(place)
 
 
 # --- policies -----------------------------------------------------------------------

@@ -121,13 +121,15 @@ def _ascii(domain: str) -> str:
 
     Symbols, which IDNA 2008 has no longer, are kept: there are domains of them.
     """
-    small = unicodedata.normalize("NFC", domain.lower())
-    if domain.isascii() or len(domain) > MAX_DOMAIN:
+    if domain.isascii():
+        return domain.lower()
+    small = unicodedata.normalize("NFC", "".join(map(str.lower, domain)))  # one by one: no sigma becomes a final one
+    if len(small) > MAX_DOMAIN:
         return small
     import idna  # 20 ms, and few need it
 
     try:
-        mapped = idna.uts46_remap(domain)
+        mapped = idna.uts46_remap(small)
     except idna.IDNAError:
         return small
     labels = mapped.split(".")

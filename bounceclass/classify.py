@@ -71,9 +71,10 @@ def classify_many(
 
     *jobs* processes judge them, as many as there are processors unless it is given; a few
     hundred messages are read ahead, and no more are held.  The first hundred or so are judged
-    by this process alone where there are no more of them, and all where *jobs* is 1.  Where
-    processes are not forked (macOS, Windows, from Python 3.14 on also Linux) a script must
-    call this under ``if __name__ == "__main__":``.
+    by this process alone where there are no more of them, and all where *jobs* is 1 or where it
+    may have no children, as a worker of ``multiprocessing.Pool`` may not.  Where processes are
+    not forked (macOS, Windows, from Python 3.14 on also Linux) a script must call this under
+    ``if __name__ == "__main__":``.
 
     A message that cannot be judged, for it kills two processes or meets a bug, is a report of
     kind ``none`` with a defect that begins with ``not judged``; it costs no other its verdict.

@@ -34,6 +34,10 @@ T = TypeVar("T")
 POSTGRESQL = ("postgresql", "postgres", "postgresql+psycopg")
 LOCK = 0x626F756E6365  # "bounce"
 """The number of the advisory lock that writers share."""
+CONNECTIONS = 15
+"""Connections that the threads of a process share; who finds none free waits for one."""
+KEPT = 5
+"""Of those, how many are kept open."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0
 """Seconds between tries, doubled each time."""
 CONNECT = 10
@@ -79,7 +83,7 @@ class NoLedger(LedgerError):
 
 
 class Database:
-    """One database, for any number of threads; each process gets connections of its own."""
+    """One database, for any number of threads, which take turns; each process gets connections of its own."""
 
     def __init__(self, place: str | os.PathLike[str], wait: float, *, create: bool = True) -> None:
         url = _url(place)
@@ -98,7 +102,9 @@ class Database:
             # psycopg warns of a lost connection, and that is told here where it matters
             logging.getLogger("psycopg").addHandler(logging.NullHandler())
         try:
-            self.engine = sa.create_engine(url, connect_args=options)
+            self.engine = sa.create_engine(
+                url, connect_args=options, pool_size=KEPT, max_overflow=CONNECTIONS - KEPT, pool_timeout=wait
+            )
         except ModuleNotFoundError:
             raise LedgerError(f"{self.place}: PostgreSQL needs psycopg; pip install 'bounceclass[postgres]'") from None
         if self.engine.dialect.name == "sqlite":
@@ -170,6 +176,10 @@ class Database:
                             connection.exec_driver_sql(f"SET LOCAL lock_timeout = {int(self.wait * 1000) or 1}")
                             connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({LOCK})")
                         return work(connection)
+            except exc.TimeoutError:
+                raise LedgerError(
+                    f"{self.place}: {CONNECTIONS} threads were using it for {self.wait:g} s; use fewer, or try again later"
+                ) from None
             except exc.DBAPIError as error:
                 if not _passes(error) or time.monotonic() + pause > deadline:
                     raise LedgerError(self._complaint(error)) from None

@@ -19,7 +19,7 @@ import tomli  # compiled; a third of tomllib's time
 from msgspec import Struct
 
 from bounceclass.model import Reason, Scope, Severity, SuggestedAction
-from bounceclass.words import automaton, on_one_line
+from bounceclass.words import automaton, on_one_line, once
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -166,8 +166,9 @@ class Match(Struct, frozen=True, kw_only=True):
     """A rule that fits, how specific it is, and the words it found."""
 
     rule: Rule
-    rank: tuple[bool, bool, bool, bool, int, int]
-    """Not generic, the provider's own, bound to a command, to a code, literal characters, precedence of its folder."""
+    rank: tuple[bool, bool, bool, bool, bool, int, int]
+    """Not generic, the provider's own, bound to a command, about the sender, bound to a code, literal characters,
+    precedence of its folder."""
     text: str
 
 
@@ -263,10 +264,15 @@ class _Entry:
         self.provider = owned.provider
         self.precedence = owned.precedence
         bound = bool(rule.status or rule.reply or rule.dialect)
-        self.rank = (not rule.generic, owned.provider is not None, bool(rule.command), bound)
-        self.pattern = _compiled(rule)
-        self.always = not (bound or rule.command or self.pattern)
+        of_sender = rule.reason is Reason.SENDER_REJECTED
+        self.rank = (not rule.generic, owned.provider is not None, bool(rule.command), of_sender, bound)
+        self.always = not (bound or rule.command or rule.pattern)
         """Nothing but its phrases has to fit."""
+
+    @once
+    def pattern(self) -> re.Pattern[str] | None:
+        """What has to stand in the words besides; compiled when it is first needed.  Raises BrokenRules."""
+        return _compiled(self.rule)
 
     def fits(self, said: Said, words: str) -> bool:
         """Tell whether all but its phrases fits."""
@@ -304,17 +310,24 @@ class _Phrases:
         """Return the rules that fit *said*, by the longest of their phrases in *text*; each once."""
         best: dict[_Entry, tuple[int, str]] = {}
         tried: set[int] = set()
+        refused: set[_Entry] = set()
         for index, start, end in self._automaton.find_matches_as_indexes(text, overlapping=True):
             entry, pieces, chars = self._phrases[index]
-            if (entry in best and chars <= best[entry][0]) or (entry.provider and entry.provider not in said.providers):
+            if entry in refused or (entry in best and chars <= best[entry][0]):
+                continue
+            if entry.provider and entry.provider not in said.providers:
                 continue
             if pieces is None:
                 words = text[start:end] if _whole(text, start, end) else ""
             else:
                 words = "" if index in tried else _gapped(text, pieces)
                 tried.add(index)
-            if words and (entry.always or entry.fits(said, text)):
+            if not words:
+                continue
+            if entry.always or entry in best or entry.fits(said, text):
                 best[entry] = (chars, words)
+            else:
+                refused.add(entry)
         return [entry.match(words, chars) for entry, (chars, words) in best.items()]
 
 
@@ -376,7 +389,7 @@ class Rulebook:
         self.owner = {owned.rule.id: owned.provider for owned in rules}
         self.precedence = {owned.rule.id: owned.precedence for owned in rules}
         self._check()
-        entries = [_Entry(owned) for owned in rules]
+        self._entries = entries = [_Entry(owned) for owned in rules]
         self._general = _Phrases([entry for entry in entries if entry.provider is None])
         self._owned = _Phrases([entry for entry in entries if entry.provider is not None])
         self._bare: dict[str, list[_Entry]] = {}
@@ -392,6 +405,11 @@ class Rulebook:
         self._mark_owner = [name for name, provider in providers.items() for _ in provider.marks]
         marks = [normalised(mark) for provider in providers.values() for mark in provider.marks]
         self._marks = automaton(marks)
+
+    def compile(self) -> None:
+        """Compile every pattern now; raises BrokenRules."""
+        for entry in self._entries:
+            _ = entry.pattern
 
     def _check(self) -> None:
         """Refuse what would make a verdict depend on luck."""
@@ -534,7 +552,7 @@ def load(*folders: Path) -> Rulebook:
     replies = reader.table(BUILT_IN / "smtp.toml", ReplyFile)
     for precedence, folder in enumerate((BUILT_IN, *folders)):
         reader.rules_of(folder, precedence)
-    return Rulebook(
+    made = Rulebook(
         reasons=reasons,
         statuses={row.code: row for row in statuses.status},
         replies={row.code: row for row in replies.reply},
@@ -542,6 +560,9 @@ def load(*folders: Path) -> Rulebook:
         rules=reader.rules,
         version=f"{reader.digest:08x}",
     )
+    if folders:  # the built-in ones were proved before they were shipped
+        made.compile()
+    return made
 
 
 class _Reader:

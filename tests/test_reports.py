@@ -844,7 +844,8 @@ def test_the_longest_mark_wins(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_mark_that_stands_too_far_below_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     use(monkeypatch, PLAIN)
-    near, far = (mail("x" * (dialects.MAX_PAGE - gap) + f"\n{MARK}\n<a@example.com>: no\n") for gap in (9, 0))
+    gaps = (len(MARK) + 1, len(MARK))
+    near, far = (mail("x" * (dialects.MAX_PAGE - gap) + f"\n{MARK}\n<a@example.com>: no\n") for gap in gaps)
     assert [len(page(one).candidates) for one in (near, far)] == [1, 0]
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["Dialect", "Dialects", "Entry", "Found", "Layout", "load", "read_folder"]
 
 MAX_PAGE = 64 * 1024
-"""Characters of a notice's text in which marks are looked for."""
+"""Characters of a notice's text in which marks, and where it ends, are looked for."""
 # A mark or a need that stands in the header begins with the name of its field
 _FIELD = re.compile(r"\s*([a-z0-9-]+):")
 
@@ -147,7 +147,7 @@ class Dialects:
         best: dict[Entry, Found] = {}
         ends: list[int] = []
         needs = set()
-        for index, start, _ in self._automaton.find_matches_as_indexes(before + text, overlapping=True):
+        for index, start, _ in self._automaton.find_matches_as_indexes(before + text[:MAX_PAGE], overlapping=True):
             if index >= first_need:
                 needs.add(index)
             elif index >= first_end:
@@ -155,7 +155,7 @@ class Dialects:
                 # an end stands at the beginning of its line
                 if start >= shift and not text[line : start - shift].strip(" \t*-=_>|#"):
                     ends.append(line)
-            elif start < shift + MAX_PAGE:
+            else:
                 mark, entry = marked[index]
                 if entry not in best or len(mark) > len(best[entry].mark):
                     best[entry] = Found(entry=entry, mark=mark, at=start - shift)

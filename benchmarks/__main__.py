@@ -11,7 +11,7 @@ from typing import Any
 import click
 import msgspec
 
-from benchmarks import messages, process, rules, scaling, start
+from benchmarks import hostile, messages, process, rules, scaling, start
 
 PACKAGES = ("bounceclass", "fast-mail-parser", "mail-parser", "flufl.bounce", "msgspec", "ahocorasick-rs")
 
@@ -83,6 +83,15 @@ def messages_(folder: Path, rounds: int, out: Path | None, stored: Path | None, 
 def scaling_() -> None:
     """Show how the cost grows with size, recipients and messages."""
     scaling.print_figures(scaling.figures())
+
+
+@cli.command("growth")
+def growth_() -> None:
+    """Show which hostile messages grow dearest; end with 1 where twice the message takes three times as long."""
+    found = hostile.figures()
+    hostile.print_figures(found)
+    if found[0].ratio > hostile.MOST:
+        sys.exit(1)
 
 
 @cli.command("start")

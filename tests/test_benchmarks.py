@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 import bounceclass
-from benchmarks import messages, scaling
+from benchmarks import hostile, messages, scaling
 from benchmarks.__main__ import cli
 from bounceclass.app import sources
 
@@ -94,3 +94,11 @@ def test_growth_is_measured(capsys: pytest.CaptureFixture[str]) -> None:
     assert found["mbox"]["runs"][0]["jobs"] == 1
     assert "over an mbox of 200 messages" in printed
     assert "| 1  | " in printed
+
+
+def test_what_grows_with_the_square_is_told() -> None:
+    assert hostile.Growth("square", 0.01, 0.04).ratio == pytest.approx(4)
+    assert hostile.Growth("nothing to measure by", 1e-6, 1e-4).ratio < hostile.MOST
+    found = hostile.figures(every=10_000)
+    assert {one.name for one in found} > set(hostile.SHAPES)
+    assert [one.ratio for one in found] == sorted((one.ratio for one in found), reverse=True)

@@ -7,11 +7,11 @@ import io
 import json
 import re
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from messages import bounce
+from messages import bounce, complaint
 
 import bounceclass
 from bounceclass.app import exports
@@ -20,11 +20,9 @@ from bounceclass.app.exports import Format, Line
 from bounceclass.app.ledger import Ledger
 from bounceclass.app.policyfile import load
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
 pytestmark = pytest.mark.usefixtures("home")
 
+EXAMPLES = Path(__file__).parent.parent / "examples"
 DAY = datetime(2026, 2, 3, 4, 5, 6, tzinfo=UTC)
 LINES = [
     Line(address="Fred@example.com", reason="user_unknown", since=DAY),
@@ -193,7 +191,47 @@ def test_export(book: Ledger, home: Path) -> None:
     assert run(*args).stdout == f"{target}: unchanged\n"
     assert run("suppress", "export", "--format", "list", "--complaints").stdout == ""
     assert "Name a --format" in run("suppress", "export").stderr
-    assert "need a --format" in run("suppress", "export", "--output", "x").stderr
+    assert "--unmailable need a --format" in run("suppress", "export", "--output", "x").stderr
+
+
+def test_who_complained_stays_on_the_list(book: Ledger) -> None:
+    run("suppress", "add", "byhand@example.com")
+    for number, address in enumerate(("fred@example.com", "byhand@example.com", "living@example.com")):
+        assert run("pipe", stdin=complaint(number, address)).exit_code == 0
+    listed = [line.split()[:2] for line in run("suppress", "list").stdout.splitlines()[1:]]
+    assert sorted(listed) == [["byhand@example.com", "manual"], ["fred@example.com", "user_unknown"]]
+    lists = {
+        (): ["byhand@example.com", "fred@example.com"],
+        ("--complaints",): ["byhand@example.com", "fred@example.com", "living@example.com"],
+        ("--unmailable",): ["byhand@example.com", "fred@example.com", "living@example.com"],
+    }
+    for options, expected in lists.items():
+        exported = run("suppress", "export", "--format", "list", *options).stdout.splitlines()
+        assert sorted(exported) == expected, options
+
+
+def test_a_list_of_both_says_of_everybody_what_holds_longest(book: Ledger) -> None:
+    book.add("byhand@example.com")
+    book.complain(["fred@example.com", "living@example.com"])
+    rows = csv.DictReader(io.StringIO(run("suppress", "export", "--format", "csv", "--unmailable").stdout, newline=""))
+    assert {row["address"]: (row["reason"], row["until"]) for row in rows} == {
+        "byhand@example.com": ("manual", ""),
+        "fred@example.com": ("complaint", ""),
+        "living@example.com": ("complaint", ""),
+    }
+    result = run("suppress", "export", "--format", "list", "--unmailable", "--complaints")
+    assert (result.exit_code, "one list" in result.stderr) == (2, True)
+
+
+@pytest.mark.parametrize("server", ["postfix", "exim"])
+def test_the_example_keeps_complainers_out_too(server: str, book: Ledger, home: Path) -> None:
+    text = (EXAMPLES / server / "config.toml").read_text().replace("/var/lib/bounceclass", str(home))
+    config = home / "c.toml"
+    config.write_text(re.sub("(?m)^(url|then) = .*\n", "", text))
+    book.complain("living@example.com")
+    assert run("suppress", "export", "--config", config).stdout == f"{server}: written\n"
+    mapped = (home / "suppressed").read_text().splitlines()
+    assert sorted(re.split("[ :]", line)[0] for line in mapped) == ["fred@example.com", "living@example.com"]
 
 
 def test_exports_of_the_configuration(book: Ledger, home: Path) -> None:

@@ -48,6 +48,8 @@ class List(StrEnum):
 
     SUPPRESSED = "suppressed"
     COMPLAINTS = "complaints"
+    UNMAILABLE = "unmailable"
+    """Both, each address once: for whatever reads one list only, such as a mail server."""
 
 
 class Line(Struct, frozen=True, kw_only=True):

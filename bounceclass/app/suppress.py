@@ -216,7 +216,7 @@ def import_(ctx: click.Context, path: Path | None, file: IO[bytes], complaints: 
     Examples:
       bounceclass suppress export
       bounceclass suppress export --format csv > suppressed.csv
-      bounceclass suppress export --format postfix --output /etc/postfix/suppressed
+      bounceclass suppress export --format postfix --unmailable --output /etc/postfix/suppressed
 
     Without --format these are the exports of the configuration. A file is replaced as a
     whole, and only where what stands in it has changed.
@@ -225,14 +225,17 @@ def import_(ctx: click.Context, path: Path | None, file: IO[bytes], complaints: 
 @click.option("--format", "form", type=click.Choice([str(one) for one in Format]))
 @click.option("--output", type=click.Path(dir_okay=False), metavar="FILE", help="Write to FILE.")
 @which
+@click.option("--unmailable", is_flag=True, help="The suppressed and those who complained, on one list.")
 @settings
-def export(path: Path | None, form: str | None, output: str | None, complaints: bool) -> None:
+def export(path: Path | None, form: str | None, output: str | None, complaints: bool, unmailable: bool) -> None:
     """Write the suppressed addresses in the form that other software reads."""
-    chosen = List.COMPLAINTS if complaints else List.SUPPRESSED
+    if complaints and unmailable:
+        raise click.UsageError("Choose one list: --unmailable has the --complaints too.")
+    chosen = List.COMPLAINTS if complaints else List.UNMAILABLE if unmailable else List.SUPPRESSED
     with _opened(path) as (config, ledger):
         if form is None:
-            if output or complaints:
-                raise click.UsageError("--output and --complaints need a --format.")
+            if output or chosen is not List.SUPPRESSED:
+                raise click.UsageError("--output, --complaints and --unmailable need a --format.")
             if not config.export:
                 raise click.UsageError("Name a --format, or add an [export.<name>] to the configuration.")
             for name, changed in write_exports(config, ledger):
@@ -276,14 +279,20 @@ def _left_out(address: str) -> None:
 
 
 def _listed(ledger: Ledger, chosen: List) -> Iterator[exports.Line]:
-    complaints = chosen is List.COMPLAINTS
-    for one in ledger.complaints() if complaints else ledger.suppressed():
+    lists = {
+        List.SUPPRESSED: ledger.suppressed,
+        List.COMPLAINTS: ledger.complaints,
+        List.UNMAILABLE: ledger.unmailable,
+    }
+    for one in lists[chosen]():
         standing = one.standing
+        # of two causes the complaint holds longer
+        complained = standing.complained if chosen is not List.SUPPRESSED else None
         yield exports.Line(
             address=one.address or "",
-            reason=COMPLAINT if complaints else str(standing.reason),
-            since=standing.complained if complaints else standing.since,
-            until=None if complaints else standing.until,
+            reason=COMPLAINT if complained else str(standing.reason),
+            since=complained or standing.since,
+            until=None if complained else standing.until,
         )
 
 

@@ -245,7 +245,8 @@ def export(path: Path | None, form: str | None, output: str | None, complaints: 
         if output is None:
             sys.stdout.buffer.write(content)
         else:
-            click.echo(f"{output}: {'written' if _replaced(Path(output), content) else 'unchanged'}")
+            changed = _replaced(Path(output), content)
+            click.echo(printable(f"{output}: {'written' if changed else 'unchanged'}"))
 
 
 # --- exports ------------------------------------------------------------------------

@@ -598,6 +598,17 @@ def test_a_limit_on_memory_is_enough_for_any_mbox(tmp_path: Path) -> None:
     assert first["defects"][0].startswith("size: only the first")
 
 
+@pytest.mark.parametrize("form", ["json", "jsonl", "csv", "sisimai"])
+def test_what_cannot_be_seen_reaches_no_format(form: str, tmp_path: Path) -> None:
+    words = "550 5.1.1 user unknown \x9b31m\u202e\x7f\u200b\u2028"
+    message = tmp_path / "bounce.eml"
+    text = f"From: MAILER-DAEMON@x\nSubject: Undelivered \x9b31m \u202egnp\nContent-Type: text/plain; charset=utf-8\n\n<a@b.cc>: {words}\n"
+    message.write_bytes(text.encode())
+    shown = run("classify", "--format", form, message).stdout
+    assert "user unknown" in shown
+    assert not set(shown) & set("\x9b\u202e\x7f\u200b\u2028")
+
+
 # --- streams that are closed or full ------------------------------------------------
 
 CLOSED = "Error: standard input or output is closed\n"

@@ -79,6 +79,15 @@ def test_an_address_that_a_form_cannot_have_is_left_out_and_named(form: Format, 
     assert len(lines) == len(ODD) - len(left_out) + (form is Format.CSV)
 
 
+@pytest.mark.parametrize(
+    ("form", "expected"),
+    [(Format.CSV, "a b@example.com,manual,,"), (Format.JSONL, r'{"address":"a\u202e\u200bb@example.com","reason":"manual","since":null,"until":null}')],
+)  # fmt: skip
+def test_what_cannot_be_seen_is_shown(form: Format, expected: str) -> None:
+    lines, _ = rendered(form, [Line(address="a\u202e\u200bb@example.com", reason="manual")])
+    assert lines[-1] == expected
+
+
 def test_no_cell_is_a_formula() -> None:
     text = exports.rendered(Format.CSV, ODD, print).decode()
     cells = [row[0] for row in csv.reader(io.StringIO(text))]

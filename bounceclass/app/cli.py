@@ -257,7 +257,7 @@ def explain(query: tuple[str, ...], provider: str | None, form: str, folders: tu
         raise click.BadParameter(str(error), param_hint="--provider") from None
     out = sys.stdout.buffer
     if form == "json":
-        out.write(found.to_json() + b"\n")
+        out.write(wire.as_json(found) + b"\n")
     else:
         show.explanation(found, lang, out, terminal=sys.stdout.isatty())
 

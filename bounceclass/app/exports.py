@@ -12,11 +12,10 @@ from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
-import msgspec
 from msgspec import Struct
 
 from bounceclass.recipients import is_address
-from bounceclass.wire import cell
+from bounceclass.wire import as_json, cell
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -95,7 +94,7 @@ _FORMS = {
     Format.CSV: _Form(
         lambda one: _csv_line(one.address, one.reason, one.since, one.until), head=_csv_line(*_CSV_HEADER)
     ),
-    Format.JSONL: _Form(lambda one: msgspec.json.encode(one).decode() + "\n"),
+    Format.JSONL: _Form(lambda one: as_json(one).decode() + "\n"),
     Format.POSTFIX: _Form(lambda one: f"{one.address.lower()} REJECT 5.7.1 {_refusal(one)}\n", refused='#"\\'),
     Format.EXIM: _Form(lambda one: f"{one.address.lower()}: {_refusal(one)}\n", refused='#":\\'),
     Format.SENDMAIL: _Form(

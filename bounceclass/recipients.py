@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from bounceclass.model import Outcome
 
-__all__ = ["is_address", "mailed"]
+__all__ = ["is_address", "is_plain_address", "mailed"]
 
 # What stands around an address in a field
 _DELIMITERS = re.compile(r"[\s<>,;:()\"]+")
@@ -22,6 +22,16 @@ def is_address(name: str | None) -> bool:
     """
     local, _, domain = (name or "").strip().rpartition("@")
     return bool(local and domain)
+
+
+def is_plain_address(name: str) -> bool:
+    """Tell whether *name* is an address and nothing beside it: no white space, no bracket, no other cell of a table.
+
+    What would not be seen it has none of either.
+    """
+    domain = name.rpartition("@")[2]
+    plain = name.isprintable() and " " not in name and not any(mark in domain for mark in '<>(),;"')
+    return plain and is_address(name)
 
 
 def mailed(outcome: Outcome, returned: dict[str, list[str]]) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import random
 import re
 from datetime import UTC, datetime
 from pathlib import Path
@@ -183,6 +184,56 @@ def test_import(book: Ledger, tmp_path: Path) -> None:
     assert (result.exit_code, result.stderr) == (1, "no address: nobody,x\nno address: nobody@\n")
     assert result.stdout == "3 added, 0 were on the list, 2 lines without an address\n"
     assert book.is_suppressed("=3@example.com")
+
+
+@pytest.mark.parametrize(
+    ("content", "addresses", "wrong"),
+    [
+        (b"a@b.cc\nd@e.ff\n", ["a@b.cc", "d@e.ff"], 0),
+        (b"a@b.cc;bounced\r\nd@e.ff;x\r\n", ["a@b.cc", "d@e.ff"], 0),
+        (b"email\twhy\r\na@b.cc\tbounced, twice\r\n\tno@first.cell\r\n", ["a@b.cc"], 1),
+        (b"\xef\xbb\xbf\"E-Mail\";\"why\"\r\n\"a@b.cc\";\"x;y\"\r\n", ["a@b.cc"], 0),
+        (b'"a,b@example.com",manual,2026\na@b.cc,"said ""no"""\n', ["a,b@example.com", "a@b.cc"], 0),
+        (b'a@b.cc,"a note\nof@two.lines"\nd@e.ff,x\n', ["a@b.cc", "d@e.ff"], 0),
+        (b"# ours\n\n  a@b.cc  , x\n", ["a@b.cc"], 0),
+        (b'"john"@example.com\n', ['"john"@example.com'], 0),
+        (b"'=1+1@b.cc,x\n'tis@b.cc,x\n", ["=1+1@b.cc", "'tis@b.cc"], 0),
+        ("j\u00f6rg@b\u00fccher.example\n".encode(), ["j\u00f6rg@b\u00fccher.example"], 0),
+        # what is none: nothing of it is guessed
+        (b"a@b.cc,x\nd@e.ff;x\n", ["a@b.cc"], 1),
+        (b"Fred <fred@example.com>\n", [], 1),
+        (b"two words@example.com\na\x1b[31m@b.cc\na\x00@b.cc\n", [], 3),
+        ("a\u202e@b.cc\na\u200b@b.cc\na\u00a0@b.cc\n".encode(), [], 3),
+        (b"a\xff@b.cc\n", [], 1),
+        (b'a@b.cc,"no end\nd@e.ff\ng@h.ii\n', [], 3),
+        (b'a@b.cc,x\n"d@e.ff"x,y\ng@h.ii,x\n', ["a@b.cc", "g@h.ii"], 1),
+        (b"a@b.cc\rd@e.ff\r", ["a@b.cc", "d@e.ff"], 0),
+        ("a@b.cc\n".encode("utf-16"), [], 2),
+        (random.Random(1).randbytes(100_000), [], None),
+    ],
+)  # fmt: skip
+def test_what_an_import_understands(content: bytes, addresses: list[str], wrong: int | None, book: Ledger) -> None:
+    book.release("fred@example.com")
+    result = run("suppress", "import", "-", stdin=content)
+    assert sorted(one.address or "" for one in book.suppressed()) == sorted(addresses)
+    counted = re.fullmatch(r"(\d+) added, 0 were on the list, (\d+) lines without an address\n", result.stdout)
+    assert counted and int(counted[1]) == len(addresses)
+    assert int(counted[2]) == wrong if wrong is not None else int(counted[2]) > 300
+    assert result.exit_code == (1 if wrong != 0 else 0)
+
+
+def test_an_import_names_the_first_few_it_does_not_understand(book: Ledger) -> None:
+    lines = [b"nobody\x1b[31m"] * 12 + [b"x" * 100_000]
+    result = run("suppress", "import", "-", stdin=b"\n".join(lines))
+    assert result.stderr == "no address: nobody\\x1b[31m\n" * 10 + "... and 3 more\n"
+    result = run("suppress", "import", "-", stdin=lines[-1])
+    assert result.stderr == f"no address: {'x' * 200}...\n"
+
+
+@pytest.mark.parametrize("address", ["two words@example.com", "a\u202e@b.cc", "a@b.cc;bounced", "a@b.cc,bounced", "<a@b.cc>", "a@b\t.cc"])  # fmt: skip
+def test_only_an_address_can_be_suppressed_by_hand(address: str, book: Ledger) -> None:
+    result = run("suppress", "add", address)
+    assert (result.exit_code, "no address: " in result.stderr) == (2, True)
 
 
 def test_what_is_exported_can_be_imported(book: Ledger, tmp_path: Path) -> None:

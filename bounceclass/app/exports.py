@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec import Struct
 
-from bounceclass.recipients import is_address
+from bounceclass.recipients import is_plain_address
 from bounceclass.wire import as_json, cell
 
 if TYPE_CHECKING:
@@ -122,9 +122,4 @@ def rendered(form: Format, listed: Iterable[Line], left_out: Callable[[str], Non
 
 
 def _fits(address: str, refused: str) -> bool:
-    return (
-        is_address(address)
-        and address.isprintable()
-        and " " not in address
-        and not any(mark in address for mark in refused)
-    )
+    return is_plain_address(address) and not any(mark in address for mark in refused)

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bounceclass.app import exports, outputs, show
+from bounceclass.app import exports, imports, outputs, show
 from bounceclass.app.exports import Format, List
 from bounceclass.app.options import configured, ledger_of, plainly, settings
-from bounceclass.recipients import is_address
+from bounceclass.recipients import is_plain_address
 from bounceclass.wire import printable
 
 if TYPE_CHECKING:
@@ -30,6 +30,10 @@ SUPPRESSED = 3
 """Exit code of ``check``."""
 STDIN = "-"
 COMPLAINT = "complaint"
+MAX_NAMED = 10
+"""Lines without an address that are named after an import."""
+MAX_SHOWN = 200
+"""Characters that are shown of one."""
 
 
 @contextmanager
@@ -185,6 +189,8 @@ def release(path: Path | None, given: tuple[str, ...], note: str) -> None:
     Examples:
       bounceclass suppress import old-list.txt --note "from the old system"
       bounceclass suppress import - < bounced.csv
+
+    Exit code: 0 done, 1 some lines have no address, 2 usage.
     """,
 )
 @click.argument("file", type=click.File("rb"))
@@ -193,21 +199,20 @@ def release(path: Path | None, given: tuple[str, ...], note: str) -> None:
 @settings
 @click.pass_context
 def import_(ctx: click.Context, path: Path | None, file: IO[bytes], complaints: bool, note: str) -> None:
-    """Suppress the addresses of a file by hand: one a line, or the first cell of each row of a CSV file."""
-    wrong: list[str] = []
-    found: list[str] = []
-    for line in _lines(file):
-        cell = line.partition(",")[0].strip().strip('"').removeprefix("'")
-        if is_address(cell):
-            found.append(cell)
-        elif cell and cell.casefold() not in ("address", "email", "e-mail", "recipient"):
-            wrong.append(line)
+    """Suppress the addresses of a file by hand: one a line, or the first cell of each row of a CSV file.
+
+    Its cells may end with a comma, a semicolon or a tab. Lines without an address are named and passed over.
+    """
+    found, wrong = imports.addresses(file)
     with _opened(path) as (config, ledger):
         done = (ledger.complain if complaints else ledger.add)(found, note=note)
         click.echo(f"{done} added, {len(found) - done} were on the list, {len(wrong)} lines without an address")
+        for line in wrong[:MAX_NAMED]:
+            shown = line if len(line) <= MAX_SHOWN else f"{line[:MAX_SHOWN]}..."
+            click.echo(printable(f"no address: {shown}"), err=True)
+        if len(wrong) > MAX_NAMED:
+            click.echo(f"... and {len(wrong) - MAX_NAMED} more", err=True)
         _update(config, ledger)
-    for line in wrong[:10]:
-        click.echo(printable(f"no address: {line}"), err=True)
     ctx.exit(1 if wrong else 0)
 
 
@@ -340,9 +345,10 @@ def _day(moment: object, never: str = "") -> str:
 
 def _checked(given: tuple[str, ...]) -> tuple[str, ...]:
     for address in given:
-        if not is_address(address):
+        if not is_plain_address(address):
             raise click.BadParameter(
-                f"no address: {address!r} (it takes a local part and a domain)", param_hint="ADDRESS"
+                f"no address: {address!r} (it takes a local part and a domain, and nothing beside them)",
+                param_hint="ADDRESS",
             )
     return given
 

@@ -93,7 +93,8 @@ def _told(error: Exception) -> int:
     shown = error if isinstance(error, click.ClickException) else click.ClickException(_words(error))
     text = wire.printable(shown.format_message())  # it may quote a file name or an argument
     shown.format_message = lambda: text  # type: ignore[method-assign]
-    shown.show()
+    with contextlib.suppress(OSError):  # standard error may be full
+        shown.show()
     return USAGE if isinstance(error, bounceclass.BrokenRules) else shown.exit_code
 
 

@@ -637,16 +637,23 @@ FULL_DISK = "Error: No space left on device\n"
         ("classify bounce.eml > /dev/full", 1, FULL_DISK),
         ("suppress list > /dev/full", 1, FULL_DISK),
         ("suppress check - < addresses > /dev/full", 1, FULL_DISK),
-        ("suppress add --config broken.toml ann@example.com > out", 1, "Error: ValueError: No closing quotation\n"),
     ],
 )
 def test_what_the_machine_does_is_told_in_one_line(words: str, code: int, said: str, bounce: Path, home: Path) -> None:
     run("suppress", "add", "fred@example.com")
     (home / "addresses").write_text("ann@example.com\n")
-    (home / "broken.toml").write_text(f"""[export.a]\nformat = "list"\npath = "{home}/a"\nthen = "x 'y"\n""")
     line = f'exec "{sys.executable}" -m bounceclass {words}'
     done = subprocess.run(["/bin/sh", "-c", line], cwd=home, capture_output=True, check=False, stdin=subprocess.DEVNULL)
     assert (done.returncode, done.stderr.decode()) == (code, said)
+
+
+def test_a_command_of_the_configuration_that_cannot_be_read(home: Path) -> None:
+    config = home / "c.toml"
+    config.write_text(f"""[export.a]\nformat = "list"\npath = "{home}/a"\nthen = "x 'y"\n""")
+    result = run("suppress", "add", "--config", config, "ann@example.com")
+    assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
+    assert result.stderr.startswith("Error: ")
+    assert result.stderr.endswith(": No closing quotation\n")
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ from benchmarks.table import show
 from bounceclass import judge, mime, reports
 from bounceclass.app import sources
 from bounceclass.model import Kind
+from bounceclass.recipients import Traffic
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -146,7 +147,7 @@ def _stages(raw: bytes) -> dict[str, float]:
     stages: dict[str, Callable[[], object]] = {
         "parse": partial(mime.parse, raw),
         "read": partial(reports.read, mail, dialects),
-        "judge": lambda: [judge.judge(one, notice, mail.returned or {}, book) for one in judged],
+        "judge": lambda: [judge.judge(one, notice, Traffic(mail, mail.returned or {}), book) for one in judged],
     }
     return {name: round(_median(stage) * 1e6, 1) for name, stage in stages.items()}
 

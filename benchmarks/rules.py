@@ -20,6 +20,7 @@ import msgspec
 
 from bounceclass import judge, mime, reports, rulebook
 from bounceclass.model import Action, Notice, Outcome, Reason
+from bounceclass.recipients import Traffic
 from bounceclass.reports import dialects
 from bounceclass.rulebook import OwnedRule, Provider, ReasonRow, ReplyRow, Rule, Rulebook, StatusRow
 
@@ -35,7 +36,7 @@ ROUNDS = 41
 class Refusal(NamedTuple):
     outcome: Outcome
     notice: Notice
-    returned: dict[str, list[str]]
+    traffic: Traffic
 
 
 class Rows(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,7 +73,7 @@ def refusals() -> list[Refusal]:
         notice = reports.read(mail, dialects.load())
         for outcome in notice.outcomes:
             if outcome.action in (Action.FAILED, Action.DELAYED):
-                found.append(Refusal(outcome, notice, mail.returned or {}))
+                found.append(Refusal(outcome, notice, Traffic(mail, mail.returned or {})))
     return found
 
 

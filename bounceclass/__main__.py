@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, NoReturn
 if TYPE_CHECKING:
     from types import FrameType
 
-TEMPFAIL = 75
-"""EX_TEMPFAIL of sysexits: the mail server keeps the message and tries again."""
 SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGXCPU)
 
 
@@ -30,23 +28,23 @@ def _run() -> None:
 
 
 def _for_a_mail_server() -> None:
-    """Run ``pipe``: it ends with 0 or with 75, for with anything else a mail server bounces the bounce."""
+    """Run ``pipe``: it ends with 0 or 75 (EX_TEMPFAIL), for with anything else a mail server bounces the bounce."""
     for one in SIGNALS:
         signal.signal(one, _leave)
     try:
         _run()
     except SystemExit as ended:
-        if ended.code and not {"-h", "--help"} & set(sys.argv[2:]):
-            sys.exit(TEMPFAIL)
+        if ended.code:
+            sys.exit(os.EX_TEMPFAIL)
         raise
     except BaseException as error:  # noqa: BLE001 - a broken installation, a full memory
         print(f"Error: {type(error).__name__}: {error}"[:500].encode("unicode_escape").decode(), file=sys.stderr)
-        sys.exit(TEMPFAIL)
+        sys.exit(os.EX_TEMPFAIL)
 
 
 def _leave(number: int, frame: FrameType | None) -> NoReturn:
     del number, frame
-    os._exit(TEMPFAIL)
+    os._exit(os.EX_TEMPFAIL)
 
 
 if __name__ == "__main__":

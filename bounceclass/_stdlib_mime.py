@@ -11,9 +11,12 @@ import email.header
 from contextlib import suppress
 from email.message import Message
 from email.parser import BytesParser
+from typing import Any
 
 MAX_NESTED = 40
 """Parts of a broken message that are taken apart."""
+MAX_FIELD = 4000
+"""Characters of a field in which ``email`` looks for parameters: its search is quadratic."""
 
 
 class _Part(Message):
@@ -22,6 +25,10 @@ class _Part(Message):
     ``email`` would parse the body of every message/* as a message, before undoing
     its transfer encoding; ``message/delivery-status`` in base64 would be lost.
     """
+
+    def get(self, name: str, failobj: Any = None) -> Any:
+        value = super().get(name, failobj)
+        return value if value is failobj else str(value)[:MAX_FIELD]
 
     def get_content_type(self) -> str:
         kind = super().get_content_type()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from functools import partial
 from pathlib import Path
@@ -14,7 +15,7 @@ from bounceclass.model import Action, Confidence, Delivery, Mail, Notice, Origin
 from bounceclass.rules import Rules, load_rules
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Generator, Iterable
     from email.message import Message
 
     from bounceclass.rulebook import Rulebook
@@ -65,14 +66,15 @@ def classify_many(
     rules: Rules | None = None,
     max_bytes: int = mime.MAX_BYTES,
     max_recipients: int = reports.MAX_RECIPIENTS,
-) -> Iterator[Report]:
+) -> Generator[Report]:
     """Yield what ``classify`` returns for each of *messages*, in their order.
 
     *jobs* processes judge them, as many as there are processors unless it is given; a few
     hundred messages are read ahead, and no more are held.  The first hundred or so are judged
-    by this process alone where there are no more of them, and all where *jobs* is 1.  Where
-    processes are not forked (macOS, Windows, from Python 3.14 on also Linux) a script must
-    call this under ``if __name__ == "__main__":``.
+    by this process alone where there are no more of them, and all where *jobs* is 1 or where it
+    may have no children, as a worker of ``multiprocessing.Pool`` may not.  Where processes are
+    not forked (macOS, Windows, from Python 3.14 on also Linux) a script must call this under
+    ``if __name__ == "__main__":``.
 
     A message that cannot be judged, for it kills two processes or meets a bug, is a report of
     kind ``none`` with a defect that begins with ``not judged``; it costs no other its verdict.
@@ -91,7 +93,12 @@ def classify_many(
         weigh=len,
         given_up=lambda _: _pack(_not_judged("two processes died of it")),
     )
-    return map(_unpacked, found)
+    return _reports(found)
+
+
+def _reports(found: Generator[bytes]) -> Generator[Report]:
+    with contextlib.closing(found):  # whoever closes this ends the processes
+        yield from map(_unpacked, found)
 
 
 def _packed(raw: bytes, **settings: Any) -> bytes:
@@ -150,34 +157,43 @@ def _encoded(text: str) -> bytes:
 
 
 def _flattened(message: Any) -> bytes:
-    """Return an ``email`` object as bytes; policies that fold anew raise on broken headers."""
-    from email.generator import BytesGenerator, Generator
-    from email.policy import compat32
-    from io import BytesIO, StringIO
+    """Return an ``email`` object as bytes, its lines as they are."""
+    from email.generator import BytesGenerator
+    from email.policy import Compat32
+    from io import BytesIO
 
-    # and not as_bytes: subclasses have their own, as Mailman's Message
-    raw, text = BytesIO(), StringIO()
-    try:
-        BytesGenerator(raw, mangle_from_=False, policy=compat32).flatten(message)
+    class AsItIs(Compat32):
+        """Folds nothing anew: that raises on broken fields."""
+
+        def fold_binary(self, name: str, value: str) -> bytes:
+            return _encoded(f"{name}: {value}\n")
+
+    class Flattener(BytesGenerator):
+        def write(self, text: str) -> None:
+            self._fp.write(_encoded(text))  # type: ignore[attr-defined]  # the message may have been parsed from text
+
+    raw = BytesIO()
+    try:  # and not as_bytes: subclasses have their own, as Mailman's Message
+        Flattener(raw, mangle_from_=False, policy=AsItIs()).flatten(message)
         return raw.getvalue()
-    except UnicodeError:  # it was parsed from text
-        Generator(text, mangle_from_=False, policy=compat32).flatten(message)
-        return _encoded(text.getvalue())
+    except (TypeError, ValueError, LookupError, AttributeError):  # what its parser takes, its generator may not
+        header = "".join(f"{name}: {value}\n" for name, value in message.items())
+        texts = [part._payload for part in message.walk()]  # get_payload raises where the generator does
+        return _encoded(header + "\n" + "\n\n".join(text for text in texts if isinstance(text, str)))
 
 
 def _report(mail: Mail, notice: Notice, rules: Rulebook, lang: str) -> Report:
     returned = mail.returned or (mime.parse_header(notice.returned) if notice.returned else {})
     if mime.NO_HEADER in mail.defects:  # nothing tells who wrote it, nor that it is a notice at all
         notice = msgspec.structs.replace(notice, confidence=Confidence.GUESS)
-    # the notice itself goes to the envelope sender (RFC 5321 4.5.5)
-    senders = [value for value in (mail.get("to"), *map(Mail(headers=returned).get, ("return-path", "from"))) if value]
+    traffic = recipients.Traffic(mail, returned)
     failures = []
     deliveries = []
     for outcome in notice.outcomes:
         if outcome.action in (Action.FAILED, Action.DELAYED):
-            failures.append(judge.judge(outcome, notice, returned, rules, lang, senders=senders))
+            failures.append(judge.judge(outcome, notice, traffic, rules, lang))
         else:
-            deliveries.append(_delivery(outcome, returned))
+            deliveries.append(_delivery(outcome, traffic))
     report = Report(
         kind=notice.kind,
         dialect=notice.dialect,
@@ -214,9 +230,9 @@ def _original(returned: dict[str, list[str]]) -> Original:
     )
 
 
-def _delivery(outcome: Outcome, returned: dict[str, list[str]]) -> Delivery:
+def _delivery(outcome: Outcome, traffic: recipients.Traffic) -> Delivery:
     return Delivery(
-        recipient=recipients.mailed(outcome, returned),
+        recipient=recipients.mailed(outcome, traffic),
         original_recipient=outcome.original_recipient,
         final_recipient=outcome.final_recipient,
         action=outcome.action or Action.DELIVERED,

@@ -29,14 +29,10 @@ from bounceclass.model import (
 from bounceclass.rulebook import Match, Said
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from bounceclass.rulebook import Advice, ReasonRow, Rulebook
 
 __all__ = ["MAX_EVIDENCE", "Reading", "Ruling", "Verdict", "conclude", "judge", "read_words", "weigh"]
 
-MAX_SENDER = 1000
-"""Characters of a field in which the sender's address is looked for."""
 MAX_EVIDENCE = 6
 """Pieces of evidence that are kept with a verdict, the winner first."""
 
@@ -164,24 +160,12 @@ class _Candidate(Struct, frozen=True):
     match: Match | None = None
 
 
-def judge(
-    outcome: Outcome,
-    notice: Notice,
-    returned: dict[str, list[str]],
-    rules: Rulebook,
-    lang: str = "en",
-    *,
-    senders: Sequence[str] = (),
-) -> Failure:
-    """Return the verdict on one outcome whose action is failed or delayed.
-
-    *returned* holds the fields of the returned message, names in lower case; *senders* are
-    the fields that its sender stands in.
-    """
-    recipient = recipients.mailed(outcome, returned)
+def judge(outcome: Outcome, notice: Notice, traffic: recipients.Traffic, rules: Rulebook, lang: str = "en") -> Failure:
+    """Return the verdict on one outcome whose action is failed or delayed."""
+    recipient = recipients.mailed(outcome, traffic)
     reading = _read(outcome, notice, recipient, rules)
     verdict = weigh(reading, rules)
-    if verdict.scope in (Scope.ADDRESS, Scope.DOMAIN) and _names_sender(reading, verdict.scope, recipient, senders):
+    if verdict.scope in (Scope.ADDRESS, Scope.DOMAIN) and _names_sender(reading, verdict.scope, recipient, traffic):
         verdict = weigh(reading, rules, names_sender=True)
     ruling = conclude(
         reading,
@@ -355,14 +339,15 @@ def _candidates(reading: Reading, rules: Rulebook) -> list[_Candidate]:
     return found
 
 
-def _names_sender(reading: Reading, scope: Scope, recipient: str | None, senders: Sequence[str]) -> bool:
+def _names_sender(reading: Reading, scope: Scope, recipient: str | None, traffic: recipients.Traffic) -> bool:
     """Tell whether the words name the sender, and not the recipient whom they seem to call dead."""
     words = reading.said.raw
-    theirs = fields.domain(recipient)
-    if (recipient and recipient.lower() in words) or not ("." in words and theirs):
+    if scope is Scope.ADDRESS and "@" not in words:
         return False
-    for value in senders:
-        sender = (fields.clean(value[:MAX_SENDER]) or "").lower()
+    theirs = fields.domain(recipient)
+    if not theirs or (recipient and recipient.lower() in words):
+        return False
+    for sender in traffic.senders:
         domain = fields.domain(sender)
         name = sender if scope is Scope.ADDRESS else domain if domain != theirs else ""
         if domain and name and name in words and _stands_alone(name, words):

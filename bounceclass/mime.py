@@ -328,8 +328,7 @@ def _fields(headers: dict[str, list[str]]) -> dict[str, list[str]]:
     if len(fields) < len(headers):  # "To" and "TO"
         fields = {}
         for name, values in headers.items():
-            key = name.strip().lower()
-            fields[key] = fields.get(key, []) + values
+            fields.setdefault(name.strip().lower(), []).extend(values)
     return fields
 
 

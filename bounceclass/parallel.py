@@ -47,7 +47,8 @@ def ordered(
 ) -> Generator[Result]:
     """Yield ``work(item)`` for each of *items*, in their order.
 
-    With one job, or where one batch holds them all, this process does the work itself.
+    With one job, where one batch holds them all, or in a process that may have no children (a
+    worker of ``multiprocessing.Pool``), this process does the work itself.
     Otherwise *jobs* workers do; items and results must then be such as pickle takes, and so
     must *work* where processes are not forked.  *work* must not raise.  *weigh* tells an item's
     bytes, *given_up* the result of one that killed two workers.
@@ -59,17 +60,24 @@ def ordered(
         return
     batches = _batches(iter(items), weigh)
     first, second = next(batches, None), next(batches, None)
-    if second is None:
-        if first is not None:
-            yield from map(work, first.items)
-            if first.error:
-                raise first.error
+    batches = chain(filter(None, (first, second)), batches)
+    if second is None or _is_daemon():
+        for batch in batches:
+            yield from map(work, batch.items)
+            if batch.error:
+                raise batch.error
         return
     pool: _Pool[Item, Result] = _Pool(work, jobs, given_up)
     try:
-        yield from pool.run(chain(filter(None, (first, second)), batches))
+        yield from pool.run(batches)
     finally:
         pool.end()
+
+
+def _is_daemon() -> bool:
+    import multiprocessing  # 20 ms, and few need it
+
+    return multiprocessing.current_process().daemon
 
 
 class _Batch(NamedTuple, Generic[Item]):
@@ -127,7 +135,7 @@ class _Pool(Generic[Item, Result]):
     """The workers, and the results that wait for their turn."""
 
     def __init__(self, work: Callable[[Item], Result], jobs: int, given_up: Callable[[Item], Result]) -> None:
-        import multiprocessing  # 20 ms, and few need it
+        import multiprocessing
 
         self._context = multiprocessing.get_context()
         self._work = work
@@ -189,7 +197,7 @@ class _Pool(Generic[Item, Result]):
             assert batch is not None
             try:
                 results = worker.connection.recv()
-            except (EOFError, ConnectionResetError):
+            except (EOFError, OSError):  # at its end, or in the middle of what it sent
                 self._workers.remove(worker)
                 worker.end()
                 self._bury(batch)

@@ -5,10 +5,18 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from bounceclass import fields
+from bounceclass.model import Mail
+from bounceclass.words import once
+
 if TYPE_CHECKING:
     from bounceclass.model import Outcome
 
-__all__ = ["is_address", "is_plain_address", "mailed"]
+__all__ = ["Traffic", "is_address", "is_plain_address", "mailed"]
+
+MAX_VALUES = 100
+"""Fields of one name in which a recipient is looked for."""
+_ADDRESSED = ("to", "cc", "bcc", "delivered-to", "x-original-to", "envelope-to", "resent-to")
 
 # What stands around an address in a field
 _DELIMITERS = re.compile(r"[\s<>,;:()\"]+")
@@ -34,18 +42,44 @@ def is_plain_address(name: str) -> bool:
     return plain and is_address(name)
 
 
-def mailed(outcome: Outcome, returned: dict[str, list[str]]) -> str | None:
+class Traffic:
+    """Whom the returned message was sent to, and by whom, as far as its fields and the notice's tell.
+
+    Worked out when the first outcome needs it, once for all of them.
+    """
+
+    def __init__(self, notice: Mail, returned: dict[str, list[str]]) -> None:
+        self._notice = notice
+        self._returned = returned
+
+    @once
+    def addressed(self) -> frozenset[str]:
+        """The words in lower case that stand in the fields of its recipients, addresses among them."""
+        values = [value for name in _ADDRESSED for value in self._returned.get(name, ())[:MAX_VALUES]]
+        # "for" is a clause of a trace field (RFC 5321 4.4)
+        values += [value.lower().partition(" for ")[2] for value in self._returned.get("received", ())[:MAX_VALUES]]
+        return frozenset(word for value in values for word in _DELIMITERS.split(value.lower()))
+
+    @once
+    def senders(self) -> tuple[str, ...]:
+        """The addresses in lower case that sent it; the notice itself goes to the envelope's (RFC 5321 4.5.5)."""
+        returned = Mail(headers=self._returned)
+        values = (self._notice.get("to"), returned.get("return-path"), returned.get("from"))
+        return tuple(address.lower() for address in map(fields.clean, values) if address)
+
+
+def mailed(outcome: Outcome, traffic: Traffic) -> str | None:
     """Return the address that was mailed, as far as the notice tells; never merely one that it mentions.
 
     In this order: Original-Recipient; the address that the failing one was expanded or
-    generated from, if the returned message (its fields, names in lower case) was
-    addressed to it; Final-Recipient; the address that a free-form notice names.
+    generated from, if the returned message was addressed to it; Final-Recipient; the
+    address that a free-form notice names.
     """
     if outcome.original_recipient:
         return outcome.original_recipient
     source = outcome.generated_from
     named = outcome.final_recipient or outcome.recipient
-    if source and (named is None or _is_local_delivery(named) or _addressed_to(source, returned)):
+    if source and (named is None or _is_local_delivery(named) or source.lower() in traffic.addressed):
         return source
     return named
 
@@ -53,17 +87,3 @@ def mailed(outcome: Outcome, returned: dict[str, list[str]]) -> str | None:
 def _is_local_delivery(name: str) -> bool:
     """Tell whether Exim names a file or a pipe in the place of an address."""
     return name.startswith(("|", "/")) or "@" not in name
-
-
-def _addressed_to(address: str, returned: dict[str, list[str]]) -> bool:
-    """Tell whether the returned message was sent to *address*."""
-    wanted = address.lower()
-
-    def named(value: str) -> bool:
-        return wanted in _DELIMITERS.split(value.lower())
-
-    fields = ("to", "cc", "bcc", "delivered-to", "x-original-to", "envelope-to", "resent-to")
-    if any(named(value) for name in fields for value in returned.get(name, ())):
-        return True
-    # "for" is a clause of a trace field (RFC 5321 4.4)
-    return any(named(value.lower().partition(" for ")[2]) for value in returned.get("received", ()))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import email
 import email.policy
 import io
+import itertools
+import multiprocessing
 import pickle
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +19,19 @@ from hypothesis import strategies as st
 import bounceclass
 from bounceclass import rulebook
 from bounceclass.judge import MAX_EVIDENCE, judge
-from bounceclass.model import Action, Confidence, Failure, Kind, Notice, Outcome, Scope, Severity, SuggestedAction
+from bounceclass.model import (
+    Action,
+    Confidence,
+    Failure,
+    Kind,
+    Mail,
+    Notice,
+    Outcome,
+    Scope,
+    Severity,
+    SuggestedAction,
+)
+from bounceclass.recipients import Traffic
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -84,7 +98,7 @@ def verdict(**said: Any) -> Failure:
     """The verdict on one outcome, with ``notice`` and ``returned`` as given."""
     notice, returned = said.pop("notice", NOTICE), said.pop("returned", {})
     said = {"final_recipient": "fred@example.com", "action": Action.FAILED, "source": "dsn.diagnostic", **said}
-    return judge(Outcome(**said), notice, returned, RULES)
+    return judge(Outcome(**said), notice, Traffic(Mail(headers={}), returned), RULES)
 
 
 def differing(got: object, expected: dict[str, Any]) -> dict[str, Any]:
@@ -513,3 +527,22 @@ def test_explain_knows_what_it_does_not_know(keys: dict[str, Any]) -> None:
 @given(st.text(max_size=80))
 def test_everything_is_explained(query: str) -> None:
     assert bounceclass.explain(query).to_json()
+
+
+@pytest.mark.parametrize("policy", [email.policy.compat32, email.policy.default])
+@pytest.mark.parametrize("field", ["Subject: \udcff", "Subject: \xe9 \udcff", "X: \u3042"])
+def test_an_email_object_of_text_that_is_not_ascii(policy: email.policy.Policy[Any], field: str) -> None:
+    text = f"From: MAILER-DAEMON@x.example\n{field}\n\n<a@b.example>: 550 5.1.1 user unknown \xe9 \udcff\n"
+    message = email.message_from_string(text, policy=policy)
+    report = bounceclass.classify(message)
+    assert [(one.recipient, one.reason) for one in report.failures] == [("a@b.example", "user_unknown")]
+    assert report == bounceclass.classify(text)
+
+
+def test_classify_many_is_closed_as_a_generator_is() -> None:
+    reports = bounceclass.classify_many(itertools.repeat(RAW), jobs=2)
+    assert next(reports) == bounceclass.classify(RAW)
+    before = multiprocessing.active_children()
+    reports.close()
+    assert len(before) == 2
+    assert multiprocessing.active_children() == []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 import traceback
 from pathlib import Path
 from typing import Any
@@ -102,6 +104,15 @@ def test_a_whole_file(file: Path) -> None:
         (IMAP + f"password = '{SECRET}'\nport = 70000", "[source.main]: port: Expected `int` <= 65535"),
         ("[export.x]\nformat = 'postfx'\npath = 'x'", "export[...].format: Invalid enum value 'postfx'"),
         ("[export.x]\nfile = 'x'", "[export.x]: there is no key 'file'; there are format, path, list, then"),
+        ("source = 'x'", "source is a table: write [source] above its keys"),
+        ("[source.main]\ntype = ['maildir']", "[source.main]: there is no type ['maildir']; did you mean 'maildir'?"),
+        ("rules = 'x'", "rules: Expected `array`, got `str`"),
+        ("policy = 3", "policy: Expected `str`, got `int`"),
+        ("policy = '~nobody-at-all/p.toml'", "~nobody-at-all/p.toml: there is no such home directory"),
+        (IMAP + "password = 1e10", "[source.main]: password is text: put it in quotes"),
+        (IMAP + "password_file = ['x']", "[source.main]: password_file is text: put it in quotes"),
+        (IMAP + "password = ''", "[source.main]: password is empty"),
+        ("[privacy]\nhash_key = ''", "[privacy]: hash_key is empty"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_said_in_one_line(file: Path, text: str, expected: str) -> None:
@@ -180,6 +191,40 @@ def test_a_file_with_a_secret_is_for_its_owner_alone(file: Path, text: str) -> N
     assert problem(file, text) == f"holds a secret and everyone may read it: chmod o= {file}"
 
 
+@pytest.mark.parametrize(
+    ("url", "refused"),
+    [
+        (f"postgresql://mail:{SECRET}@db.example.com/bounces", True),
+        (f"postgresql://mail@db.example.com/bounces?password={SECRET}", True),
+        (f"postgresql://mail@db.example.com/bounces?sslpassword={SECRET}", True),
+        ("postgresql://mail@db.example.com/bounces", False),
+        ("postgresql://db.example.com/bounces?sslmode=require", False),
+        ("postgresql://db.example.com:port/bounces", False),
+        ("/srv/user:word@ledger.db", False),
+    ],
+)
+def test_a_password_in_the_url_is_a_secret_of_the_file(file: Path, url: str, refused: bool) -> None:
+    file.chmod(0o644)
+    text = f"[ledger]\nurl = '{url}'"
+    if refused:
+        assert problem(file, text) == f"holds a secret and everyone may read it: chmod o= {file}"
+    else:
+        assert loaded(file, text).ledger_url == url
+
+
+@pytest.mark.parametrize(
+    ("text", "variable"),
+    [
+        (IMAP, "SOURCE_MAIN_PASSWORD"),
+        ("", "PRIVACY_HASH_KEY"),
+        ("", "LEDGER_PASSWORD"),
+    ],
+)
+def test_a_secret_of_the_environment_is_none_of_the_file(file: Path, text: str, variable: str) -> None:
+    file.chmod(0o644)
+    assert SECRET not in repr(loaded(file, text, **{f"BOUNCECLASS_{variable}": SECRET}))
+
+
 def test_no_secret_is_shown(file: Path) -> None:
     found = loaded(file, IMAP + f"password = '{SECRET}'\n[privacy]\nhash_key = '{SECRET}'\n")
     assert SECRET not in repr(found.source)
@@ -192,8 +237,9 @@ def test_the_password_of_postgresql(file: Path, tmp_path: Path) -> None:
     found = loaded(file, text + f"password_file = '{secret_in(tmp_path)}'")
     assert ledger_secrets(found)[0] == f"postgresql://mail:{SECRET}@db.example.com/bounces"
     assert found.ledger_url == "postgresql://mail@db.example.com/bounces"
-    with pytest.raises(ConfigError, match="a password needs postgresql://"):
-        ledger_secrets(loaded(file, f"[ledger]\nurl = '/x'\npassword = '{SECRET}'"))
+    for url in ("/x", "postgresql://db.example.com:port/x"):
+        with pytest.raises(ConfigError, match="a password needs postgresql://"):
+            ledger_secrets(loaded(file, f"[ledger]\nurl = '{url}'\npassword = '{SECRET}'"))
 
 
 # --- the environment ----------------------------------------------------------------
@@ -225,6 +271,131 @@ def test_the_environment_overrides_the_file(file: Path, tmp_path: Path) -> None:
 
 def test_an_environment_variable_that_means_nothing_is_refused(file: Path) -> None:
     assert "did you mean 'BOUNCECLASS_LEDGER_URL'?" in problem(file, "", BOUNCECLASS_LEDGR_URL="x")
+
+
+@pytest.mark.parametrize(
+    ("text", "variable", "expected"),
+    [
+        ("ledger = 'x.db'", "LEDGER_URL", "ledger is a table: write [ledger] above its keys"),
+        ("source = 'x'", "RUN_BATCH", "source is a table: write [source] above its keys"),
+        ("[source]\nmain = 'x'", "SOURCE_MAIN_HOST", "[source.main]: main is a table: write [main] above its keys"),
+        ("polcy = 'x'", "POLICY", "there is no key 'polcy'; did you mean 'policy'?"),
+    ],
+)
+def test_the_file_is_understood_before_it_is_overridden(file: Path, text: str, variable: str, expected: str) -> None:
+    assert problem(file, text, **{f"BOUNCECLASS_{variable}": "9"}) == expected
+
+
+@pytest.mark.parametrize("text", ["1e10", "1_000", "0x1F", '"q"', "'q'", "true", "2024-01-01", "[1]", " x ", "a = b"])
+def test_text_of_the_environment_is_the_text_it_is(file: Path, tmp_path: Path, text: str) -> None:
+    for way, value in (("PASSWORD", text), ("PASSWORD_COMMAND", f"printf %s {shlex.quote(text)}")):
+        found = loaded(
+            file,
+            IMAP,
+            **{f"BOUNCECLASS_SOURCE_MAIN_{way}": value},
+            BOUNCECLASS_SOURCE_MAIN_FOLDER=text,
+            BOUNCECLASS_PRIVACY_HASH_KEY=text,
+            BOUNCECLASS_LEDGER_URL=f"/{text}",
+        )
+        source = found.source["main"]
+        assert isinstance(source, mailboxes.Imap)
+        assert (password(found), source.folder) == (text, text)
+        assert ledger_secrets(found) == (f"/{text}", text.encode())
+
+
+@pytest.mark.parametrize(
+    ("steps", "text", "expected"),
+    [
+        (("ledger", "keep_raw"), "true", True),
+        (("ledger", "wait"), "5", 5.0),
+        (("ledger", "wait"), "0.5", 0.5),
+        (("run", "batch"), "1_000", 1000),
+        (("source", "main", "port"), "1143", 1143),
+        (("source", "main", "folders"), '{ Processed = "Done" }', {mailboxes.Kind.PROCESSED: "Done"}),
+        (("source", "main", "after"), "leave", "leave"),
+        (("lang",), "it", "it"),
+        (("rules",), '["/a"]', ("/a",)),
+    ],
+)
+def test_what_is_no_text_is_a_value_of_toml(file: Path, steps: tuple[str, ...], text: str, expected: object) -> None:
+    variable = "_".join(("BOUNCECLASS", *steps)).upper()
+    found: Any = loaded(file, IMAP + f"password = '{SECRET}'", **{variable: text})
+    for step in steps:
+        found = found[step] if isinstance(found, dict) else getattr(found, step)
+    assert found == expected
+
+
+# --- paths --------------------------------------------------------------------------
+
+PATHS = """\
+policy = "{0}p.toml"
+rules = ["{0}rules"]
+[ledger]
+url = "{0}l.db"
+password_file = "{0}pw"
+[run]
+locks = "{0}locks"
+metrics = "{0}m.prom"
+[source.main]
+type = "imap"
+host = "x/y"
+user = "~"
+folder = "lists/bounces"
+password_file = "{0}secret"
+ca_file = "{0}ca"
+[source.box]
+type = "mbox"
+path = "{0}box"
+into = "{0}boxes"
+[source.pop]
+type = "pop3"
+host = "x"
+user = "x"
+password = "{0}p"
+keep = "{0}kept"
+[export.x]
+format = "list"
+path = "{0}list"
+then = "{0}then"
+"""
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [("", "{folder}/"), ("sub/", "{folder}/sub/"), ("~/", "{home}/"), ("/srv/", "/srv/")],
+)
+def test_a_path_is_seen_from_the_file_that_it_stands_in(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str, expected: str
+) -> None:
+    monkeypatch.setenv("HOME", "/home/mary")
+    monkeypatch.chdir("/")
+    there = expected.format(folder=tmp_path, home="/home/mary")
+    found: Any = loaded(file, PATHS.format(given))
+    main, box, pop = (found.source[name] for name in ("main", "box", "pop"))
+    assert (found.policy, found.rules) == (f"{there}p.toml", (f"{there}rules",))
+    assert (found.ledger_url, str(found.lock_folder), found.run.metrics) == (f"{there}l.db", f"{there}locks", f"{there}m.prom")  # fmt: skip
+    assert (main.host, main.user, main.folder, main.ca_file) == ("x/y", "~", "lists/bounces", f"{there}ca")
+    assert (box.path, box.into, pop.keep, pop.password()) == (f"{there}box", f"{there}boxes", f"{there}kept", f"{given}p")  # fmt: skip
+    assert (found.export["x"].path, found.export["x"].then) == (f"{there}list", f"{given}then")
+    with pytest.raises(ConfigError, match=re.escape(f"[source.main]: password_file: {there}secret: No such file")):
+        main.password()
+
+
+def test_a_secret_beside_the_file(file: Path, tmp_path: Path) -> None:
+    secret_in(tmp_path)
+    assert password(loaded(file, IMAP + "password_file = 'secret'")) == SECRET
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"), [("strict", "strict"), ("mine.toml", "mine.toml"), ("~/mine.toml", "/home/mary/mine.toml")]
+)
+def test_a_path_of_the_environment_is_seen_from_the_working_directory(
+    file: Path, monkeypatch: pytest.MonkeyPatch, given: str, expected: str
+) -> None:
+    monkeypatch.setenv("HOME", "/home/mary")
+    found = loaded(file, "policy = 'x'", BOUNCECLASS_POLICY=given, BOUNCECLASS_RULES='["~/rules", "rules"]')
+    assert (found.policy, found.rules) == (expected, ("/home/mary/rules", "rules"))
+    assert config.find({"BOUNCECLASS_CONFIG": "~/c.toml"}) == Path("/home/mary/c.toml")
 
 
 def test_where_the_file_is_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

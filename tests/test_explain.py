@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 import bounceclass
-from bounceclass import judge, rulebook
-from bounceclass.model import Action, Kind, Notice, Outcome
+from bounceclass import judge, recipients, rulebook
+from bounceclass.model import Action, Kind, Mail, Notice, Outcome
 
 # The reply codes that guides for mail users list
 GUIDE = [
@@ -110,7 +110,7 @@ def test_verdict(
 
 def test_a_reply_is_judged_as_in_a_report() -> None:
     book = rulebook.load()
-    notice = Notice(kind=Kind.BOUNCE)
+    notice, nobodys = Notice(kind=Kind.BOUNCE), recipients.Traffic(Mail(headers={}), {})
     differ = []
     for rule in book.rules:
         provider = book.owner[rule.id]
@@ -118,7 +118,7 @@ def test_a_reply_is_judged_as_in_a_report() -> None:
             continue
         for words in rule.examples:
             outcome = Outcome(final_recipient="x@y.example", action=Action.FAILED, diagnostic=words, source="text")
-            failure, explained = judge.judge(outcome, notice, {}, book), bounceclass.explain(words)
+            failure, explained = judge.judge(outcome, notice, nobodys, book), bounceclass.explain(words)
             keys = ("reason", "scope", "severity", "suppress", "suggested_action", "suggestion", "status", "reply_code")
             differ += [(words, key) for key in keys if getattr(failure, key) != getattr(explained, key)]
     assert differ == []

@@ -119,6 +119,7 @@ def test_a_database_that_is_gone_for_a_while(postgres: Postgres, tmp_path: Path,
     place = postgres.database()
     config = configured(box, tmp_path)
     config.write_text(config.read_text() + f'[ledger]\nurl = "{place}"\nwait = 60\n')
+    config.chmod(0o600)  # the password stands in the URL
     running = started(config, environment)
     moved = tmp_path / "mail" / ".Processed" / "cur"
     deadline = time.monotonic() + 60

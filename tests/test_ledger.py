@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import sqlite3
@@ -9,22 +10,27 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import idna
+import msgspec
 import pytest
 import sqlalchemy as sa
+from hypothesis import example, given, reject, settings
+from hypothesis import strategies as st
 from servers import Postgres, postgres_missing
 
 import bounceclass
 from bounceclass.app import policyfile
-from bounceclass.app.incidents import Verdict
-from bounceclass.app.ledger import Judged, Ledger, LedgerError, Recorded, schema
-from bounceclass.app.ledger.database import Database
-from bounceclass.app.ledger.records import message_key
+from bounceclass.app.incidents import IncidentRules, Verdict, hour_of
+from bounceclass.app.ledger import Judged, Ledger, LedgerError, NoLedger, Recorded, schema
+from bounceclass.app.ledger.database import CONNECTIONS, Database
+from bounceclass.app.ledger.records import Keys, message_key
 from bounceclass.app.policy import State, What
 from bounceclass.model import Reason
 
@@ -36,6 +42,8 @@ if TYPE_CHECKING:
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 CAUTIOUS, STRICT = policyfile.load("cautious"), policyfile.load("strict")
 FIXTURES = sorted((Path(__file__).parent.parent / "fixtures").rglob("*.eml"))
+KEY = b"0123456789abcdef"
+"""As short as a hash key may be."""
 UNKNOWN = "550 5.1.1 user unknown"
 
 
@@ -320,6 +328,11 @@ def test_what_cannot_be_mailed_is_no_address(nobody: str, tmp_path: Path) -> Non
         ("Mon, 01 Jun 2099 10:00:00 +0000", NOW),  # a forged date would count for ever
         ("Mon, 30 Feb 2026 10:00:00 +0000", NOW),
         ("never", NOW),
+        # before there were delivery reports: a clock that stands at its beginning, or a forgery
+        ("Mon, 01 Jan 0001 00:00:00 +0000", NOW),
+        ("Mon, 01 Jan 0000 00:00:00 +0000", NOW),
+        ("Thu, 01 Jan 1970 00:00:00 +0000", NOW),
+        ("Tue, 02 Jan 1996 00:00:00 +0000", datetime(1996, 1, 2, tzinfo=UTC)),  # an archive
     ],
 )
 def test_when_it_happened(date: str, happened: datetime, tmp_path: Path) -> None:
@@ -338,6 +351,52 @@ def test_the_last_attempt_is_nearer_than_the_date(tmp_path: Path) -> None:
         assert ledger.why("fred@example.com").events[0].happened_at == datetime(2026, 5, 30, 8, tzinfo=UTC)
 
 
+def test_a_clock_that_stood_still_is_passed_over(tmp_path: Path) -> None:
+    raw = mail("fred@example.com", NOW - timedelta(days=2)).replace(
+        b"\nAction:", b"\nLast-Attempt-Date: Thu, 01 Jan 1970 00:02:00 +0000\nAction:"
+    )
+    with Ledger.open(tmp_path / "ledger.db", clock=Clock()) as ledger:
+        record(ledger, raw)
+        assert ledger.why("fred@example.com").events[0].happened_at == NOW - timedelta(days=2)
+
+
+ANY_DATE = st.builds(
+    "{} {} {:04} {:02}:{:02}:00 {}{:04}".format,
+    st.integers(1, 31),
+    st.sampled_from(["Jan", "Feb", "Jun", "Dec"]),
+    st.integers(0, 9999) | st.sampled_from([0, 1, 1900, 1970, 2026, 9999]),
+    st.integers(0, 23),
+    st.integers(0, 59),
+    st.sampled_from("+-"),
+    st.integers(0, 9999),
+)
+
+
+def test_any_date_can_be_recorded_twice(tmp_path: Path) -> None:
+    """Also where every hour with a refusal is looked at for an incident."""
+    watchful = msgspec.structs.replace(STRICT, incident=IncidentRules(addresses=1))
+    numbers = itertools.count()
+    with Ledger.open(tmp_path / "ledger.db", policy=watchful, clock=Clock()) as ledger:
+
+        @settings(max_examples=60, deadline=None)
+        @given(one=ANY_DATE, other=ANY_DATE)
+        @example(one="1 Jan 0001 00:00:00 +0000", other="1 Jan 0001 00:00:00 +0000")
+        @example(one="31 Dec 9999 23:59:00 -9959", other="1 Jan 0001 00:00:00 +2359")
+        def holds(one: str, other: str) -> None:
+            address = f"fred@d{next(numbers)}.example"
+            for date in (one, other):
+                raw = mail(address, NOW - timedelta(seconds=next(numbers)))
+                raw = re.sub(rb"(?m)^Date: .*$", b"Date: " + date.encode(), raw)
+                assert record(ledger, raw).events == 1
+            happened = [event.happened_at for event in ledger.why(address).events]
+            assert len(happened) == 2
+            assert datetime(1996, 1, 1, tzinfo=UTC) <= min(happened) <= max(happened) <= NOW
+
+        holds()
+        ledger.adopt(CAUTIOUS)
+        ledger.adopt(watchful)
+
+
 @pytest.mark.parametrize(
     ("one", "other", "same"),
     [
@@ -354,13 +413,68 @@ def test_message_keys(one: bytes, other: bytes, same: bool) -> None:
     assert (message_key(report, one) == message_key(report, other)) is same
 
 
-def test_addresses_in_both_forms_of_a_domain(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("address", "key"),
+    [
+        (" Fred@Example.COM ", "fred@example.com"),
+        ("Bj\u00d6rn@example.com", "bj\u00f6rn@example.com"),
+        ("bjo\u0308rn@example.com", "bj\u00f6rn@example.com"),  # not composed
+        ("gro\u00df@example.com", "gro\u00df@example.com"),  # somebody else than gross@
+        ("fred@B\u00dcCHER.example", "fred@xn--bcher-kva.example"),
+        ("fred@bu\u0308cher.example", "fred@xn--bcher-kva.example"),
+        ("Fred@XN--BCHER-KVA.example", "fred@xn--bcher-kva.example"),
+        # IDNA 2008 keeps what IDNA 2003 made two letters, or another one, of (RFC 5894 7.2)
+        ("a@stra\u00dfe.example", "a@xn--strae-oqa.example"),
+        ("a@strasse.example", "a@strasse.example"),
+        ("a@\u03b2\u03cc\u03bb\u03bf\u03c2.example", "a@xn--nxasmm1c.example"),
+        ("a@x.\u0392\u038c\u039b\u039f\u03a3", "a@x.xn--nxasmq6b"),
+        ("a@i\u2764.example", "a@xn--i-7iq.example"),  # registered, though IDNA 2008 has no symbols
+        ("a@\uff45xample\u3002com", "a@example.com"),
+        ("fred@\u00dc..example", "fred@xn--tda..example"),
+        # no domain at all: small letters, and as it stands
+        ("fred@\u00dc_B.example", "fred@\u00fc_b.example"),
+        ("x@a\uff20b.example", "x@a\uff20b.example"),
+        ("fred@" + "\u00dc" * 254, "fred@" + "\u00fc" * 254),
+        ("\ud800\0\u00dc@\udfff.example", "\u00fc@ .example"),
+    ],
+)
+def test_the_key_of_an_address(address: str, key: str) -> None:
+    assert Keys(None).address(address) == key
+
+
+@settings(max_examples=500)
+@given(st.text(max_size=12), st.text(max_size=12), st.sampled_from([".example", ".\u03a3", ""]))
+def test_a_key_is_its_own_key(local: str, domain: str, end: str) -> None:
+    """So an address that is listed by its key is the same one."""
+    keys = Keys(None)
+    key = keys.address(f"{local}@{domain}{end}")
+    assert keys.address(key) == key
+
+
+LETTERS = [chr(code) for code in range(0x80, 0x110000) if chr(code).isalpha() and chr(code).islower()]
+
+
+@settings(max_examples=500)
+@given(st.text(st.sampled_from(LETTERS), min_size=1, max_size=9), st.text(st.sampled_from(LETTERS), min_size=1))
+def test_a_domain_is_the_same_in_both_its_forms(local: str, domain: str) -> None:
+    try:
+        ascii_form = idna.encode(domain)
+    except idna.IDNAError:
+        reject()
+    keys = Keys(None)
+    assert keys.address(f"{local}@{domain}") == keys.address(f"{local}@{ascii_form.decode().upper()}")
+
+
+def test_those_whose_names_are_spelt_alike_stand_apart(tmp_path: Path) -> None:
     with Ledger.open(tmp_path / "ledger.db") as ledger:
-        ledger.add("fred@b\u00fccher.example")
-        assert ledger.is_suppressed("Fred@XN--BCHER-KVA.example")
-        assert ledger.is_suppressed("fred@bu\u0308cher.example")  # not composed
-        assert ledger.add("fred@\u00fc..example") == 1  # no domain at all
-        assert ledger.is_suppressed("FRED@\u00dc..EXAMPLE")
+        assert ledger.add(["gro\u00df@example.com", "a@stra\u00dfe.example"]) == 2
+        people = ["GRO\u00df@example.com", "gross@example.com", "a@xn--strae-oqa.example", "a@strasse.example"]
+        assert list(ledger.mailable(people)) == ["gross@example.com", "a@strasse.example"]
+    raw = complaint("gro\u00df@example.com").replace(
+        b"\nOriginal-Rcpt-To:", b"\nOriginal-Rcpt-To: <gross@example.com>\nOriginal-Rcpt-To:"
+    )
+    with Ledger.open(tmp_path / "other.db", clock=Clock()) as ledger:
+        assert record(ledger, raw).complaints == ()  # two recipients, and nobody knows which complained
 
 
 def test_hostile_text(place: str) -> None:
@@ -467,9 +581,9 @@ def _column(place: str, name: str) -> list[object]:
 @pytest.mark.parametrize(
     ("first", "then", "complaint"),
     [
-        (b"one", None, "addresses in it are hashed; give its hash key"),
-        (None, b"one", "addresses in it are not hashed; open it without a hash key, or begin another ledger"),
-        (b"one", b"two", "its addresses were hashed with another key; give that one"),
+        (KEY, None, "addresses in it are hashed; give its hash key"),
+        (None, KEY, "addresses in it are not hashed; open it without a hash key, or begin another ledger"),
+        (KEY, KEY[::-1], "its addresses were hashed with another key; give that one"),
     ],
 )
 def test_one_key_for_a_ledger(first: bytes | None, then: bytes | None, complaint: str, tmp_path: Path) -> None:
@@ -481,10 +595,19 @@ def test_one_key_for_a_ledger(first: bytes | None, then: bytes | None, complaint
     assert str(caught.value) == f"{place}: {complaint}"
 
 
-@pytest.mark.parametrize("wrong", [{"hash_key": b""}, {"hash_key": b"x", "keep_raw": True}])
-def test_wrong_keys(wrong: dict[str, object], tmp_path: Path) -> None:
-    with pytest.raises(LedgerError, match=r"hash"):
-        Ledger.open(tmp_path / "ledger.db", **wrong)  # type: ignore[arg-type]
+@pytest.mark.parametrize(
+    ("wrong", "complaint"),
+    [
+        ({"hash_key": b""}, "the hash key has 0 bytes; give at least 16 random ones"),
+        ({"hash_key": KEY[:15]}, "the hash key has 15 bytes; give at least 16 random ones"),
+        ({"hash_key": KEY, "keep_raw": True}, "a ledger with hashed addresses keeps no raw mail; leave one of the two off"),
+    ],
+)  # fmt: skip
+def test_wrong_keys(wrong: dict[str, Any], complaint: str, tmp_path: Path) -> None:
+    with pytest.raises(LedgerError) as caught:
+        Ledger.open(tmp_path / "ledger.db", **wrong)
+    assert str(caught.value) == complaint
+    assert not (tmp_path / "ledger.db").exists()
 
 
 # --- incidents ----------------------------------------------------------------------
@@ -543,6 +666,20 @@ def test_a_person_may_decide_otherwise(place: str) -> None:
             ledger.rule("google/1999", Verdict.VOID)
 
 
+def refusals_by_the_hour(place: str) -> list[tuple[object, ...]]:
+    """Return what ``hours`` must have, counted from the events."""
+    table = schema.events.c
+    database = Database(place, 5)
+    with database.engine.connect() as connection:
+        query = sa.select(table.provider, table.happened_at, table.address).where(
+            table.what == "failure", table.suppress, table.provider.isnot(None)
+        )
+        refused = {(provider, hour_of(moment), address) for provider, moment, address in connection.execute(query)}
+    database.close()
+    hours = Counter((provider, hour) for provider, hour, _ in refused)
+    return sorted(((*bucket, number) for bucket, number in hours.items()), key=repr)
+
+
 def test_the_order_in_which_mail_comes_does_not_matter(tmp_path: Path) -> None:
     """Old mail that comes late is history too: what looked like an incident may be none."""
     messages = judged(*usual(NOW), *outage(NOW - timedelta(days=3), 8), *outage(NOW - timedelta(minutes=59)))
@@ -559,6 +696,7 @@ def test_the_order_in_which_mail_comes_does_not_matter(tmp_path: Path) -> None:
         kept.append(before)
     assert kept[0] == kept[1] == kept[2]
     assert len(kept[0]["bounceclass_incidents"]) == 1
+    assert kept[0]["bounceclass_hours"] == refusals_by_the_hour(place)
 
 
 # --- policies -----------------------------------------------------------------------
@@ -585,6 +723,16 @@ def test_another_policy(place: str) -> None:
         assert ledger.is_suppressed("mark@example.com")
         assert ledger.policy.name == "strict"
     with Ledger.open(place, clock=Clock()) as ledger:
+        assert ledger.policy == STRICT
+
+
+def test_a_ledger_that_is_not_to_be_made(place: str, tmp_path: Path) -> None:
+    with pytest.raises(NoLedger) as caught:
+        Ledger.open(place, create=False)
+    assert one_line(caught).endswith(": there is no ledger yet; bounceclass process begins one")
+    assert list(tmp_path.iterdir()) == []
+    Ledger.open(place, policy=STRICT).close()
+    with Ledger.open(place, create=False) as ledger:
         assert ledger.policy == STRICT
 
 
@@ -687,6 +835,40 @@ def test_threads_share_a_ledger(place: str) -> None:
         done = list(pool.map(lambda raw: record(ledger, raw, messages[0]), messages))
         assert sum(one.messages for one in done) == 60
         assert list(pool.map(ledger.is_suppressed, [f"a{n}@example.com" for n in range(7)])) == [True] * 7
+
+
+def test_more_threads_than_connections_wait_for_one_another(place: str) -> None:
+    with Ledger.open(place, clock=Clock()) as ledger, ThreadPoolExecutor(40) as pool:
+        begin = threading.Barrier(40)
+
+        def add(number: int) -> int:
+            begin.wait()
+            return ledger.add(f"a{number}@example.com")
+
+        assert list(pool.map(add, range(40))) == [1] * 40
+        assert len(list(ledger.suppressed())) == 40
+
+
+def test_threads_that_wait_too_long_for_a_connection(place: str) -> None:
+    database = Database(place, 0.2)
+    begun, go_on = threading.Barrier(CONNECTIONS + 1), threading.Event()
+
+    def linger(_: object) -> bool:
+        begun.wait()
+        return go_on.wait(30)
+
+    with ThreadPoolExecutor(CONNECTIONS) as pool:
+        lingering = [pool.submit(database.read, linger) for _ in range(CONNECTIONS)]
+        begun.wait()
+        with pytest.raises(LedgerError) as caught:
+            database.read(lambda _: None)
+        go_on.set()
+        assert [one.result() for one in lingering] == [True] * CONNECTIONS
+    assert one_line(caught) == (
+        f"{database.place}: {CONNECTIONS} threads were using it for 0.2 s; use fewer, or try again later"
+    )
+    assert database.read(lambda _: "there") == "there"
+    database.close()
 
 
 def test_a_fork_has_connections_of_its_own(place: str) -> None:

@@ -319,4 +319,7 @@ def test_memory_does_not_grow_with_the_mbox(box: MboxBox) -> None:
 
 
 def test_settings_of_the_mbox() -> None:
-    assert mailboxes.Mbox(path="~/box").shelf == Path("~").expanduser()
+    assert mailboxes.Mbox(path="/var/mail/box").shelf == Path("/var/mail")
+    assert mailboxes.Mbox(path="/var/mail/box", into="~").shelf == Path(
+        "~"
+    )  # the shell, or the configuration, puts in the home

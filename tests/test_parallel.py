@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from contextlib import closing
+from functools import partial
 from itertools import count, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -110,13 +111,52 @@ def test_an_item_that_kills_its_workers_is_given_up_and_no_other() -> None:
     assert list(many(deadly, range(500))) == expected
 
 
-def test_a_worker_that_is_killed_loses_nothing() -> None:
-    results = many(square, range(2000))
+def patient(number: int, *, folder: Path) -> int:
+    """Return *number*; of the first that a worker is given after the others only when told to go on."""
+    if number >= parallel.MAX_ITEMS:
+        (folder / "begun").touch()
+        while not (folder / "go on").exists():
+            time.sleep(0.01)
+    return number
+
+
+def test_a_worker_that_is_killed_at_work_loses_nothing(tmp_path: Path) -> None:
+    results = many(partial(patient, folder=tmp_path), range(500))
     found = [next(results)]
+    assert eventually((tmp_path / "begun").exists)
+    kill_children()
+    (tmp_path / "go on").touch()
+    assert [*found, *results] == list(range(500))
+
+
+def heavy(number: int, *, folder: Path) -> bytes:
+    (folder / str(number)).touch()
+    return bytes([number]) * 4_000_000
+
+
+def test_a_worker_that_is_killed_while_it_sends_loses_nothing(tmp_path: Path) -> None:
+    results = many(partial(heavy, folder=tmp_path), range(8), weigh=lambda _: parallel.MAX_WEIGHT)
+    found = [next(results)]
+    assert eventually((tmp_path / "1").exists)
+    time.sleep(0.2)  # it sends more than a pipe holds, and nobody reads
+    kill_children()
+    found += results
+    assert [(len(one), set(one)) for one in found] == [(4_000_000, {number}) for number in range(8)]  # type: ignore[arg-type, call-overload]
+
+
+def kill_children() -> None:
     for child in multiprocessing.active_children():
         os.kill(child.pid or 0, signal.SIGKILL)
-    found += results
-    assert [result[0] for result in found] == [item * item for item in range(2000)]  # type: ignore[index]
+
+
+def in_two_jobs(number: int) -> list[object]:
+    return list(many(square, range(number)))
+
+
+def test_a_process_that_may_have_no_children_does_all_itself() -> None:
+    with multiprocessing.Pool(1) as pool:
+        (worker,) = multiprocessing.active_children()
+        assert pool.apply(in_two_jobs, (1000,)) == [(number * number, worker.pid) for number in range(1000)]
 
 
 def broken(number: int) -> Iterator[int]:

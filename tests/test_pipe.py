@@ -63,6 +63,7 @@ def test_the_same_twice_is_stored_once(environment: dict[str, str], tmp_path: Pa
     ("args", "config", "problem"),
     [
         (["--bogus"], None, "No such option"),
+        (["--bogus", "-h"], None, "No such option"),
         (["too", "many"], None, "unexpected extra argument"),
         (["--config", "/nowhere/c.toml"], None, "/nowhere/c.toml: No such file or directory"),
         ([], "polcy = 'strict'", "there is no key 'polcy'; did you mean 'policy'?"),

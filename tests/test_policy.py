@@ -222,10 +222,10 @@ def test_a_policy_of_ones_own(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "complaint"),
     [
-        ("user_unknown", "user_unkown", "reasons: 'user_unkown' is not known; did you mean 'user_unknown'?"),
-        ("probation", "probaton", "'probaton' is not known; did you mean 'probation'?"),
-        ("strikes = 3", "strike = 3", "reasons.user_unknown: 'strike' is not known; did you mean 'strikes'?"),
-        ("[reasons", "[incident]\ncalmm='1h'\n[reasons", "incident: 'calmm' is not known; did you mean 'calm'?"),
+        ("user_unknown", "user_unkown", "reasons: there is no key 'user_unkown'; did you mean 'user_unknown'?"),
+        ("probation", "probaton", "there is no key 'probaton'; did you mean 'probation'?"),
+        ("strikes = 3", "strike = 3", "reasons.user_unknown: there is no key 'strike'; did you mean 'strikes'?"),
+        ("[reasons", "[incident]\ncalmm='1h'\n[reasons", "incident: there is no key 'calmm'; did you mean 'calm'?"),
         ("user_unknown", "spam_content", "reasons.spam_content: is about the message and says nothing of the address; remove the row"),
         ("user_unknown", "greylisted", "reasons.greylisted: is about the sender and says nothing of the address; remove the row"),
         ("days = 2", "days = 4", "reasons.user_unknown: 3 strikes cannot fall on 4 days"),

@@ -100,6 +100,14 @@ def test_seen_twice_counts_once(home: Path, maildir: Path) -> None:
         assert len(book.why("fred@example.com").events) == 1
 
 
+def test_a_run_that_finds_nothing_is_none(home: Path, maildir: Path) -> None:
+    run("process", maildir)
+    (maildir / "new" / "broken").symlink_to("broken")
+    assert run("process", maildir).exit_code == 1
+    with ledger(home) as book:
+        assert [one.counts["messages"] for one in book.runs()] == [4]
+
+
 def test_a_dry_run_changes_nothing_anywhere(home: Path, config: Path) -> None:
     before = snapshot(home)
     result = run("process", "--config", config, "--dry-run")
@@ -224,6 +232,34 @@ def test_a_source_that_fails_does_not_stop_the_others(home: Path, maildir: Path,
     assert result.exit_code == 1
     assert result.stderr.splitlines()[0].startswith("gone: ")
     assert "Maildir" not in filed(maildir)
+
+
+def test_a_lock_that_cannot_be_made_is_a_failure_of_that_source(home: Path, maildir: Path, config: Path) -> None:
+    (home / "state").touch()
+    config.write_text(f'[source.gone]\ntype = "maildir"\npath = "{home}/gone"\n' + config.read_text())
+    result = run("process", "--config", config, "-q")
+    problem = f"no lock can be made in {home}/state/bounceclass: Not a directory"
+    assert (result.exit_code, result.stderr) == (1, f"gone: {problem}\nlist: {problem}\n")
+    assert filed(maildir) == {"Maildir": 4}
+
+
+@pytest.mark.parametrize(
+    ("table", "problem"),
+    [
+        ('[run]\nmetrics = "{home}/gone/b.prom"', "[run]: metrics: cannot write {home}/gone/b.prom: No such file or directory"),
+        ('[export.a]\nformat = "list"\npath = "{home}/gone/a"', "[export.a]: cannot write {home}/gone/a: No such file or directory"),
+        ('[export.a]\nformat = "list"\npath = "{home}/a"\nthen = "false"', "[export.a]: then: ended with 1"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_written_after_a_run_hides_nothing_of_it(
+    home: Path, maildir: Path, config: Path, table: str, problem: str
+) -> None:
+    (maildir / "new" / "broken").symlink_to("broken")
+    config.write_text(config.read_text() + table.format(home=home) + "\n")
+    result = run("process", "--config", config)
+    assert (result.exit_code, rows(result)["messages"]) == (1, ["4", "4 new"])
+    assert result.stderr.splitlines()[0] == problem.format(home=home)
+    assert result.stderr.splitlines()[1].endswith("new/broken: Too many levels of symbolic links")
 
 
 def test_a_ledger_that_cannot_be_written(home: Path, maildir: Path, config: Path) -> None:

@@ -7,6 +7,11 @@ import io
 import json
 import random
 import re
+import signal
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -307,6 +312,50 @@ def test_exports_of_the_configuration(book: Ledger, home: Path) -> None:
     config.write_text(config.read_text().replace("touch", "/nowhere/touch").replace("/a", "/b"))
     result = run("suppress", "export", "--config", config)
     assert (result.exit_code, result.stderr) == (1, "Error: [export.a]: then: No such file or directory\n")
+    config.write_text(config.read_text().replace("/nowhere/touch", "'touch"))
+    result = run("suppress", "export", "--config", config)
+    assert (result.exit_code, result.stderr) == (1, "Error: [export.a]: then: No closing quotation\n")
+
+
+def test_what_is_to_follow_an_export_is_run_until_it_has_succeeded(book: Ledger, home: Path) -> None:
+    config, ran, script = home / "c.toml", home / "ran", home / "script"
+    script.write_text(f"cat {home}/a >> {ran}; test -e {home}/fixed\n")
+    config.write_text(f'[export.a]\nformat = "list"\npath = "{home}/a"\nthen = "sh {script}"\n')
+    failed = (1, "", "Error: [export.a]: then: ended with 1\n")
+    for _ in range(2):
+        result = run("suppress", "export", "--config", config)
+        assert (result.exit_code, result.stdout, result.stderr) == failed
+    (home / "fixed").touch()
+    for _ in range(2):
+        assert run("suppress", "export", "--config", config).stdout == "a: unchanged\n"
+    assert ran.read_text() == "fred@example.com\n" * 3
+    assert [one.name for one in home.iterdir() if one.name.startswith(".")] == []
+
+
+def test_a_crash_before_what_is_to_follow_an_export(book: Ledger, home: Path) -> None:
+    config = home / "c.toml"
+    table = f'[export.a]\nformat = "list"\npath = "{home}/a"\nthen = '
+    config.write_text(table + """'sh -c "kill -9 $PPID"'\n""")
+    command = [sys.executable, "-m", "bounceclass", "suppress", "export", "--config", str(config)]
+    assert subprocess.run(command, check=False, timeout=60).returncode == -signal.SIGKILL
+    assert (home / "a").read_text() == "fred@example.com\n"
+    config.write_text(table + f'"touch {home}/ran"\n')
+    assert run("suppress", "export", "--config", config).stdout == "a: unchanged\n"
+    assert (home / "ran").exists()
+
+
+def test_an_export_that_fails_does_not_keep_the_others_from_being_written(book: Ledger, home: Path) -> None:
+    config = home / "c.toml"
+    config.write_text(
+        f'[export.a]\nformat = "list"\npath = "{home}/gone/a"\n[export.b]\nformat = "list"\npath = "{home}/b"\n'
+        f'then = "false"\n[export.c]\nformat = "list"\npath = "{home}/c"\n'
+    )
+    result = run("suppress", "add", "--config", config, "new@example.com")
+    assert (result.exit_code, result.stdout) == (1, "1 added, 0 were on the list\n")
+    assert result.stderr == (
+        f"Error: [export.a]: cannot write {home}/gone/a: No such file or directory; [export.b]: then: ended with 1\n"
+    )
+    assert (home / "c").read_text() == "fred@example.com\nnew@example.com\n"
 
 
 def test_hashed_addresses_cannot_be_exported(home: Path) -> None:
@@ -331,14 +380,112 @@ def test_policy(book: Ledger) -> None:
     )
 
 
+MINE = 'name = "mine"\nprobation = "30d"\n[reasons.mailbox_full]\nstrikes = 1\nwindow = "60d"\nttl = ["forever"]\n'
+"""A policy that suppresses ann and nobody else."""
+
+
 def test_another_policy(book: Ledger, home: Path) -> None:
     mine = home / "mine.toml"
-    mine.write_text(
-        'name = "mine"\nprobation = "30d"\n[reasons.mailbox_full]\nstrikes = 1\nwindow = "60d"\nttl = ["forever"]\n'
-    )
+    mine.write_text(MINE)
     assert run("policy", "diff", mine).stdout.splitlines()[0] == "1 would be suppressed"
     assert "1 would be released\n  fred@example.com" in run("policy", "diff", mine).stdout
     assert not book.is_suppressed("ann@example.com")
+
+
+@pytest.fixture
+def config(home: Path) -> Path:
+    """A configuration whose policy is not the ledger's."""
+    (home / "mine.toml").write_text(MINE)
+    (home / "box").mkdir()
+    config = home / "c.toml"
+    config.write_text(
+        'policy = "mine.toml"\n[source.box]\ntype = "directory"\npath = "box"\n'
+        '[export.a]\nformat = "list"\npath = "a"\n'
+    )
+    return config
+
+
+def dumped(home: Path) -> list[str]:
+    with closing(sqlite3.connect(home / "data" / "bounceclass" / "ledger.db")) as database:
+        return list(database.iterdump())
+
+
+ASKING = [
+    (("suppress", "list"), 0, "fred@example.com"),
+    (("suppress", "check", "ann@example.com"), 0, ""),
+    (("suppress", "check", "fred@example.com"), 3, "fred@example.com: suppressed"),
+    (("suppress", "why", "ann@example.com"), 0, "ann@example.com: suspect"),
+    (("policy", "diff", "strict"), 0, "0 would be suppressed"),
+    (("policy", "diff"), 0, "1 would be suppressed\n  ann@example.com"),
+    (("incidents",), 0, ""),
+    (("runs",), 0, ""),
+]
+MAKING = [
+    (("suppress", "export"), "a: written"),
+    (("suppress", "export", "--format", "list"), ""),
+    (("suppress", "add", "new@example.com"), "1 added"),
+    (("suppress", "import", "-"), "0 added"),
+]
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "said"),
+    [*ASKING, (("policy", "show"), 0, "mine: "), (("config", "check"), 0, "mine: "), (("config", "check", "--connect"), 0, "ledger.db: reached")],
+)  # fmt: skip
+def test_who_asks_changes_nothing(
+    book: Ledger, home: Path, config: Path, command: tuple[str, ...], code: int, said: str
+) -> None:
+    before = dumped(home)
+    result = run(*command, "--config", config)
+    assert (result.exit_code, said in result.output) == (code, True), result.output
+    assert dumped(home) == before
+    assert book.policy == load("cautious")
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [*MAKING, (("suppress", "release", "fred@example.com"), "1 released")],
+)
+def test_what_is_done_by_hand_leaves_the_policy(
+    book: Ledger, home: Path, config: Path, command: tuple[str, ...], said: str
+) -> None:
+    result = run(*command, "--config", config)
+    assert (result.exit_code, said in result.output) == (0, True), result.output
+    assert not book.is_suppressed("ann@example.com")
+    with Ledger.open(home / "data" / "bounceclass" / "ledger.db") as ledger:
+        assert ledger.policy == load("cautious")
+
+
+@pytest.mark.parametrize("command", ["process", "pipe"])
+def test_what_records_verdicts_brings_in_the_policy(book: Ledger, home: Path, config: Path, command: str) -> None:
+    differs = "goes by another policy, cautious, until process or pipe adopts mine"
+    assert differs in run("config", "check", "--connect", "--config", config).stdout
+    assert run(command, "--config", config, stdin=b"Subject: x\n\n").exit_code == 0
+    assert [book.is_suppressed(f"{name}@example.com") for name in ("ann", "fred")] == [True, False]
+    assert differs not in run("config", "check", "--connect", "--config", config).stdout
+    assert run("policy", "diff", "--config", config).stdout == "0 would be suppressed\n0 would be released\n"
+
+
+@pytest.mark.parametrize("command", [one[0] for one in ASKING] + [("suppress", "release", "x@example.com"), ("config", "check", "--connect")])  # fmt: skip
+def test_who_asks_begins_no_ledger(home: Path, config: Path, command: tuple[str, ...]) -> None:
+    place = home / "data" / "bounceclass" / "ledger.db"
+    before = sorted(home.rglob("*"))
+    result = run(*command, "--config", config)
+    none = f"{place}: there is no ledger yet; bounceclass process begins one\n"
+    if command[0] == "config":
+        assert (result.exit_code, none in result.stdout) == (0, True)
+    else:
+        assert (result.exit_code, result.output) == (75, f"Error: {none}")
+    assert sorted(home.rglob("*")) == before
+
+
+@pytest.mark.parametrize(("command", "said"), MAKING)
+def test_what_is_done_by_hand_can_begin_the_ledger(
+    home: Path, config: Path, command: tuple[str, ...], said: str
+) -> None:
+    result = run(*command, "--config", config)
+    assert (result.exit_code, said in result.output) == (0, True), result.output
+    assert run("suppress", "list", "--config", config).exit_code == 0
 
 
 def test_incidents_and_runs(book: Ledger, home: Path) -> None:
@@ -353,6 +500,7 @@ def test_incidents_and_runs(book: Ledger, home: Path) -> None:
 def test_config_check(home: Path) -> None:
     (home / "Maildir").mkdir()
     config = home / "c.toml"
+    config.touch(0o600)
     config.write_text(
         f'policy = "strict"\n[source.list]\ntype = "maildir"\npath = "{home}/Maildir"\n'
         '[ledger]\nurl = "postgresql://me:geheim@db.example.com/b"\n[export.p]\nformat = "postfix"\npath = "/etc/x"\n'
@@ -368,7 +516,28 @@ def test_config_check(home: Path) -> None:
         1,
         f"list: {home}/Maildir is not a Maildir: it has no new, cur and tmp\n",
     )
-    assert f"{home}/l.db: reached" in result.stdout
+    assert f"{home}/l.db: there is no ledger yet" in result.stdout
+    assert not (home / "l.db").exists()
+
+
+@pytest.mark.parametrize(
+    ("url", "expected", "code"),
+    [
+        ("postgresql://me:geheim@db.example.com/b?sslpassword=geheim", "ledger         postgresql://me:***@db.example.com/b\n", 0),
+        ("postgres://db.example.com/b", "ledger         postgresql://db.example.com/b\n", 0),
+        ("/srv/ledger.db", "ledger         /srv/ledger.db\n", 0),
+        ("mysql://db.example.com/b", "Error: [ledger]: url: mysql: no ledger there; use SQLite (a path) or postgresql://\n", 2),
+        ("post gres://x", "Error: [ledger]: url: the ledger's URL cannot be read; write postgresql://user@host/database or a path\n", 2),
+    ],
+)  # fmt: skip
+def test_config_check_shows_the_ledger_as_its_errors_do(home: Path, url: str, expected: str, code: int) -> None:
+    config = home / "c.toml"
+    config.touch(0o600)
+    config.write_text(f'[ledger]\nurl = "{url}"\n')
+    result = run("config", "check", "--config", config)
+    assert result.exit_code == code
+    assert expected in result.output
+    assert "geheim" not in result.output
 
 
 def test_every_command_has_examples() -> None:

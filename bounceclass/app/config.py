@@ -7,7 +7,6 @@ the file or the command that holds it.
 
 from __future__ import annotations
 
-import difflib
 import os
 import shlex
 import stat
@@ -23,9 +22,13 @@ from msgspec import Meta, Struct, field
 from bounceclass.app import mailboxes
 from bounceclass.app.exports import Format, List
 from bounceclass.app.mailboxes import Secret
+from bounceclass.app.nearest import nearest, unknown_key
+from bounceclass.app.policyfile import SHIPPED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
+
+    from sqlalchemy import URL
 
 __all__ = ["Config", "ConfigError", "Export", "find", "ledger_secrets", "load"]
 
@@ -64,7 +67,7 @@ class PrivacyTable(_Table, frozen=True, kw_only=True):
     """``[privacy]``: addresses are kept as keyed hashes where a key is given."""
 
     hash_key: Secret | None = None
-    """At least 16 random characters; a ledger begun with one opens with that one only."""
+    """At least 16 random bytes; a ledger begun with one opens with that one only."""
 
 
 class RunTable(_Table, frozen=True, kw_only=True):
@@ -75,7 +78,7 @@ class RunTable(_Table, frozen=True, kw_only=True):
     locks: str = ""
     """The directory of the locks; unless given, one in the user's state directory."""
     metrics: str | None = None
-    """A Prometheus textfile, written after each run."""
+    """A Prometheus textfile, written after each run; with ``--watch`` when there is news, and every ten minutes."""
     poll: Annotated[float, Meta(ge=1)] = 60.0
     """Seconds between two looks at a source that cannot tell of new mail, with ``--watch``."""
 
@@ -87,7 +90,10 @@ class Export(_Table, frozen=True, kw_only=True):
     path: str
     list: List = List.SUPPRESSED
     then: str | None = None
-    """A command that is run when the file has changed, as in ``postmap /etc/postfix/suppressed``."""
+    """A command that is run when the file has changed, as in ``postmap /etc/postfix/suppressed``.
+
+    It is run again after the next run until it has ended with 0.
+    """
 
 
 class Config(_Table, frozen=True, kw_only=True):
@@ -114,13 +120,17 @@ class Config(_Table, frozen=True, kw_only=True):
     @property
     def lock_folder(self) -> Path:
         """The directory of the locks."""
-        return Path(self.run.locks).expanduser() if self.run.locks else platformdirs.user_state_path("bounceclass")
+        return Path(self.run.locks) if self.run.locks else platformdirs.user_state_path("bounceclass")
 
 
 TABLES: dict[str, type[_Table]] = {"ledger": LedgerTable, "privacy": PrivacyTable, "run": RunTable}
 """The tables that stand once in a file."""
 WAYS = ("_file", "_command")
 """What a key that holds a secret may end with: then it names the file or the command that the secret is in."""
+TOP = ("lang", "rules", "policy")
+"""The keys that stand in no table."""
+PATHS = ("path", "into", "keep", "locks", "metrics", "url", "policy", "rules")
+"""The keys of all tables that name a file or a folder; so does every key that ends with ``_file``."""
 
 
 # --- the file ---------------------------------------------------------------------
@@ -129,7 +139,7 @@ WAYS = ("_file", "_command")
 def find(environment: Mapping[str, str] = os.environ) -> Path | None:
     """Return the configuration file to use where none is named: the environment's, the user's, the machine's."""
     if named := environment.get(ITSELF):
-        return Path(named)
+        return _at_home(named)
     places = (platformdirs.user_config_path("bounceclass"), Path("/etc/bounceclass"))
     return next((file for place in places if (file := place / "config.toml").is_file()), None)
 
@@ -140,19 +150,25 @@ def load(path: Path | None, environment: Mapping[str, str] = os.environ) -> Conf
     Raises ConfigError.
     """
     table: dict[str, Any] = {}
+    where = "the environment"
     if path is not None:
-        try:
-            table = tomli.loads(path.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise ConfigError(f"{path}: {error.strerror}") from None
-        except ValueError as error:
-            raise ConfigError(f"{path}: {error}") from None
-    where = str(path) if path else "the environment"
+        where = str(path)
+        table = _read(path)
+        _know(table, where)
+        if _has_secret(table):
+            _refuse_world_readable(path)
+        table = _resolved(table, path.parent)
     _override(table, environment)
-    _know(table, where)
-    if path is not None and _has_secret(table):
-        _refuse_world_readable(path)
     return _converted(table, where)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomli.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from None
+    except ValueError as error:
+        raise ConfigError(f"{path}: {error}") from None
 
 
 def _converted(table: dict[str, Any], where: str) -> Config:
@@ -200,8 +216,8 @@ def _know(table: dict[str, Any], where: str) -> None:
         kind_ = source.get("type")
         if kind_ is None:
             raise ConfigError(f"{place}: lacks its type: one of {', '.join(mailboxes.TYPES)}")
-        if kind_ not in mailboxes.TYPES:
-            raise ConfigError(f"{place}: there is no type {kind_!r}{_nearest(kind_, mailboxes.TYPES)}")
+        if not isinstance(kind_, str) or kind_ not in mailboxes.TYPES:
+            raise ConfigError(f"{place}: there is no type {kind_!r}{nearest(kind_, mailboxes.TYPES)}")
         _refuse_unknown(source, ["type", *_names(mailboxes.TYPES[kind_])], place)
 
 
@@ -213,20 +229,14 @@ def _inner(table: dict[str, Any], name: str, where: str) -> dict[str, Any]:
 
 
 def _refuse_unknown(table: dict[str, Any], known: Collection[str], where: str) -> None:
-    for key in table:
-        if key not in known:
-            raise ConfigError(f"{where}: there is no key {key!r}{_nearest(key, known)}")
+    if complaint := unknown_key(table, known):
+        raise ConfigError(f"{where}: {complaint}")
 
 
-def _nearest(key: object, known: Collection[str]) -> str:
-    near = difflib.get_close_matches(str(key), known, n=1, cutoff=0.5)
-    return f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(known)}"
-
-
-def _names(kind: type[Struct]) -> list[str]:
-    """Return every key of a table, those by which it names its secrets included."""
-    names = [one.name for one in msgspec.structs.fields(kind)]
-    return names + [key + way for key in _secrets(kind) for way in WAYS]
+def _names(kind: type[Struct]) -> dict[str, Any]:
+    """Return every key of a table with its type, those by which it names its secrets included."""
+    names = {one.name: one.type for one in msgspec.structs.fields(kind)}
+    return names | {key + way: str for key in _secrets(kind) for way in WAYS}
 
 
 def _secrets(kind: type[Struct]) -> list[str]:
@@ -240,35 +250,65 @@ def _secrets(kind: type[Struct]) -> list[str]:
 def _override(table: dict[str, Any], environment: Mapping[str, str]) -> None:
     """Put what the environment says into *table*."""
     known = dict(_variables(table))
-    for name, value in sorted(environment.items()):
+    for name, text in sorted(environment.items()):
         if not name.startswith(PREFIX) or name == ITSELF:
             continue
         if name not in known:
-            raise ConfigError(f"the environment: there is no {name}{_nearest(name, known)}")
-        *path, key = known[name]
+            raise ConfigError(f"the environment: there is no {name}{nearest(name, known)}")
+        (*path, key), kind = known[name]
         inner = table
         for step in path:
             inner = inner.setdefault(step, {})
-        inner[key] = _value(value)
+        inner[key] = _resolved(_value(text, kind), Path(), key)
 
 
-def _variables(table: dict[str, Any]) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Yield every variable that has a meaning, and the key it stands for."""
-    paths: list[tuple[str, ...]] = [(name,) for name in ("lang", "rules", "policy")]
-    paths += [(table_, name) for table_, kind in TABLES.items() for name in _names(kind)]
-    for name, source in table.get("source", {}).items():
-        if isinstance(source, dict) and source.get("type") in mailboxes.TYPES:
-            paths += [("source", name, key) for key in _names(mailboxes.TYPES[source["type"]])]
-    for path in paths:
-        yield PREFIX + "_".join(path).upper().replace("-", "_"), path
+def _variables(table: dict[str, Any]) -> Iterator[tuple[str, tuple[tuple[str, ...], Any]]]:
+    """Yield every variable that has a meaning, with the key it stands for and the type of that."""
+    tables: list[tuple[tuple[str, ...], type[Struct]]] = [((), Config)]
+    tables += [((name,), kind) for name, kind in TABLES.items()]
+    tables += [(("source", name), mailboxes.TYPES[source["type"]]) for name, source in table.get("source", {}).items()]
+    for path, kind in tables:
+        for key, type_ in _names(kind).items():
+            if path or key in TOP:
+                yield PREFIX + "_".join((*path, key)).upper().replace("-", "_"), ((*path, key), type_)
 
 
-def _value(text: str) -> Any:
-    """Return *text* as a value of TOML, or as the text it is."""
+def _value(text: str, kind: Any) -> Any:
+    """Return *text* itself for a key that takes text, else as a value of TOML where it is one."""
     try:
-        return tomli.loads(f"value = {text}")["value"]
-    except ValueError:
-        return text
+        msgspec.convert(text, kind, dec_hook=lambda secret, value: secret(value))
+    except msgspec.ValidationError:
+        try:
+            return tomli.loads(f"value = {text}")["value"]
+        except ValueError:
+            pass
+    return text
+
+
+# --- paths --------------------------------------------------------------------------
+
+
+def _resolved(value: Any, folder: Path, key: str = "") -> Any:
+    """Return *value*, that of *key* or a whole table, with its paths seen from *folder* and ``~`` put in."""
+    if isinstance(value, dict):
+        return {name: _resolved(one, folder, name) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_resolved(one, folder, key) for one in value]
+    if not isinstance(value, str) or not value or not (key in PATHS or key.endswith("_file")):
+        return value
+    if (key == "policy" and value in SHIPPED) or (key == "url" and "://" in value):
+        return value
+    if key.endswith("_file"):
+        value = os.path.expandvars(value)
+    return str(folder / _at_home(value))
+
+
+def _at_home(path: str) -> Path:
+    """Return *path* with the home directory for its ``~``."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise ConfigError(f"{path}: there is no such home directory") from None
 
 
 # --- secrets ------------------------------------------------------------------------
@@ -278,17 +318,23 @@ def _with_secrets(table: dict[str, Any], kind: type[Struct], where: str) -> dict
     """Return *table* with each secret under its own key, however the file names it; it is got when it is needed."""
     made = dict(table)
     for key in _secrets(kind):
-        ways = [name for name in (key, *(key + way for way in WAYS)) if made.get(name)]
+        given = {name: made.pop(name) for name in (key, *(key + way for way in WAYS)) if name in made}
+        for name, value in given.items():
+            if not isinstance(value, str):
+                raise ConfigError(f"{where}: {name} is text: put it in quotes")
+        ways = [name for name, value in given.items() if value]
         if len(ways) > 1:
             raise ConfigError(f"{where}: has {' and '.join(ways)}: one is enough")
+        if given and not ways:
+            raise ConfigError(f"{where}: {next(iter(given))} is empty")
         if ways:
-            made[key] = Secret(_getter(ways[0], str(made.pop(ways[0])), where))
+            made[key] = Secret(_getter(ways[0], given[ways[0]], where))
     return made
 
 
 def _getter(name: str, value: str, where: str) -> str | Callable[[], str]:
     if name.endswith("_file"):
-        return lambda: _from_file(Path(os.path.expandvars(value)).expanduser(), f"{where}: {name}")
+        return lambda: _from_file(Path(value), f"{where}: {name}")
     if name.endswith("_command"):
         return lambda: _from_command(value, f"{where}: {name}")
     return value
@@ -301,14 +347,24 @@ def ledger_secrets(config: Config) -> tuple[str, bytes | None]:
     """
     url, key = config.ledger_url, config.privacy.hash_key
     if password := config.ledger.password:
-        from sqlalchemy import make_url
-        from sqlalchemy.exc import ArgumentError
-
-        try:
-            url = make_url(url).set(password=password()).render_as_string(hide_password=False)
-        except ArgumentError:
-            raise ConfigError("[ledger]: url: a password needs postgresql://user@host/name") from None
+        parsed = _parsed(url)
+        if parsed is None:
+            raise ConfigError("[ledger]: url: a password needs postgresql://user@host/name")
+        url = parsed.set(password=password()).render_as_string(hide_password=False)
     return url, key().encode("utf-8", "surrogateescape") if key else None
+
+
+def _parsed(url: str) -> URL | None:
+    """Return the URL of a database; None for a path and for what is no URL."""
+    if "://" not in url:
+        return None
+    from sqlalchemy import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        return make_url(url)
+    except (ArgumentError, ValueError):
+        return None
 
 
 def _from_file(path: Path, where: str) -> str:
@@ -340,7 +396,10 @@ def _first_line(content: bytes, where: str) -> str:
 
 
 def _has_secret(table: dict[str, Any]) -> bool:
-    """Tell whether a secret itself stands in *table*."""
+    """Tell whether a secret itself stands in *table*, the password in a ledger's URL too."""
+    url = _parsed(str(table.get("ledger", {}).get("url")))
+    if url and (url.password or any("password" in name for name in url.query)):
+        return True
     tables: list[tuple[Any, type[Struct]]] = [(table.get(name, {}), kind) for name, kind in TABLES.items()]
     tables += [(source, mailboxes.TYPES[source["type"]]) for source in table.get("source", {}).values()]
     return any(one.get(key) for one, kind in tables for key in _secrets(kind))

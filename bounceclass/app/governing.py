@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING
 import click
 
 from bounceclass.app import show
-from bounceclass.app.options import configured, ledger_of, plainly, settings
+from bounceclass.app.options import configured, ledger_as_it_is, plainly, settings
 from bounceclass.wire import printable
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from bounceclass.app.config import Config
-    from bounceclass.app.ledger import Ledger
     from bounceclass.app.policy import Policy, Standing
 
 __all__ = ["config", "incidents", "policy", "runs"]
@@ -68,26 +67,34 @@ def _rows(found: Policy) -> list[tuple[str, ...]]:
 @policy.command(
     epilog="""\b
     Examples:
+      bounceclass policy diff
       bounceclass policy diff strict
       bounceclass policy diff my-policy.toml
     """
 )
-@click.argument("name", metavar="NAME|FILE")
+@click.argument("name", required=False, metavar="[NAME|FILE]")
 @settings
-def diff(path: Path | None, name: str) -> None:
-    """Say whom another policy would suppress and release, by all that the ledger has. Nothing is changed."""
+def diff(path: Path | None, name: str | None) -> None:
+    """Say whom another policy than the ledger's would suppress and release, by all that the ledger has.
+
+    Without a name that is the configured policy, as the next run of process will make it the
+    ledger's. Nothing is changed.
+    """
     from bounceclass.app.policyfile import load
 
-    with plainly(), closing(ledger_of(configured(path))) as ledger:
-        suppressed, released = [], []
-        for address, old, new in ledger.replay(load(name)):
-            if old.mailable and not new.mailable:
-                suppressed.append((address, new))
-            elif new.mailable and not old.mailable:
-                released.append((address, old))
-        out = sys.stdout.buffer
-        for title, changed in (("would be suppressed", suppressed), ("would be released", released)):
-            show.lines([f"{len(changed)} {title}", *(f"  {address}  {_because(one)}" for address, one in changed)], out)
+    suppressed, released = [], []
+    with plainly():
+        config = configured(path)
+        other = load(name or config.policy)
+        with closing(ledger_as_it_is(config)) as ledger:
+            for address, old, new in ledger.replay(other):
+                if old.mailable and not new.mailable:
+                    suppressed.append((address, new))
+                elif new.mailable and not old.mailable:
+                    released.append((address, old))
+    out = sys.stdout.buffer
+    for title, changed in (("would be suppressed", suppressed), ("would be released", released)):
+        show.lines([f"{len(changed)} {title}", *(f"  {address}  {_because(one)}" for address, one in changed)], out)
 
 
 def _because(standing: Standing) -> str:
@@ -118,7 +125,7 @@ def incidents(ctx: click.Context, path: Path | None) -> None:
     if ctx.invoked_subcommand is not None:
         return
     header = ("incident", "status", "addresses", "worst hour", "usual peak", "ends")
-    with plainly(), closing(ledger_of(configured(path))) as ledger:
+    with plainly(), closing(ledger_as_it_is(configured(path))) as ledger:
         now = ledger.now()
         rows = [
             (
@@ -154,7 +161,7 @@ def count(path: Path | None, name: str) -> None:
 def _rule(path: Path | None, name: str, verdict: str) -> None:
     from bounceclass.app.incidents import Verdict
 
-    with plainly(), closing(ledger_of(configured(path))) as ledger:
+    with plainly(), closing(ledger_as_it_is(configured(path))) as ledger:
         if name not in [one.name for one in ledger.incidents()]:
             raise click.BadParameter(
                 f"there is no incident {name!r}; bounceclass incidents lists them", param_hint="NAME"
@@ -170,9 +177,12 @@ def _rule(path: Path | None, name: str, verdict: str) -> None:
 @settings
 @click.option("--last", "limit", default=20, show_default=True, type=click.IntRange(1), help="How many.")
 def runs(path: Path | None, limit: int) -> None:
-    """List the last runs of process, the latest first; one without an end goes on or was interrupted."""
+    """List the last runs of process that found messages, the latest first.
+
+    One without an end goes on or was interrupted.
+    """
     header = ("run", "source", "began", "ended", "messages", "new", "suppressed")
-    with plainly(), closing(ledger_of(configured(path))) as ledger:
+    with plainly(), closing(ledger_as_it_is(configured(path))) as ledger:
         rows = [
             (
                 str(one.id),
@@ -207,7 +217,7 @@ def config() -> None:
     """
 )
 @settings
-@click.option("--connect", is_flag=True, help="Log in to every source, open the ledger, and change nothing.")
+@click.option("--connect", is_flag=True, help="Log in to every source and open the ledger, if there is one.")
 @click.pass_context
 def check(ctx: click.Context, path: Path | None, connect: bool) -> None:
     """Say what the configuration would do. Nothing is changed."""
@@ -223,14 +233,19 @@ def check(ctx: click.Context, path: Path | None, connect: bool) -> None:
 
 def _described(found: Config) -> list[str]:
     import bounceclass
+    from bounceclass.app.config import ConfigError
+    from bounceclass.app.ledger import LedgerError
+    from bounceclass.app.ledger.database import shown
     from bounceclass.app.mailboxes import lock_name
     from bounceclass.app.policyfile import load
 
     bounceclass.load_rules(*found.rules)
     policy = load(found.policy)
-    lines = [
-        f"ledger         {_shown(found.ledger_url)}{', addresses as keyed hashes' if found.privacy.hash_key else ''}"
-    ]
+    try:
+        ledger = shown(found.ledger_url)
+    except LedgerError as error:
+        raise ConfigError(f"[ledger]: url: {error}") from None
+    lines = [f"ledger         {ledger}{', addresses as keyed hashes' if found.privacy.hash_key else ''}"]
     lines.append(f"policy         {policy.name}: {policy.summary}")
     lines += [f"rules          {folder}" for folder in found.rules]
     for name, source in found.source.items():
@@ -243,22 +258,11 @@ def _described(found: Config) -> list[str]:
     return lines
 
 
-def _shown(url: str) -> str:
-    """Return a ledger's URL without its password."""
-    from sqlalchemy import make_url
-    from sqlalchemy.exc import ArgumentError
-
-    if "://" not in url:
-        return url
-    try:
-        return make_url(url).set(query={}).render_as_string(hide_password=True)
-    except ArgumentError:
-        return "a URL that cannot be read"
-
-
 def _connected(found: Config) -> int:
-    """Log in to every source and open the ledger; return the exit code."""
+    """Log in to every source and open the ledger, if there is one; return the exit code."""
     from bounceclass.app import mailboxes
+    from bounceclass.app.ledger import NoLedger
+    from bounceclass.app.policyfile import load
 
     code = 0
     for name, source in found.source.items():
@@ -268,7 +272,14 @@ def _connected(found: Config) -> int:
         except mailboxes.MailboxError as error:
             click.echo(printable(f"{name}: {error}"), err=True)
             code = 1
-    ledger: Ledger
-    with closing(ledger_of(found)) as ledger:
-        click.echo(printable(f"{ledger.place}: reached"))
+    try:
+        with closing(ledger_as_it_is(found)) as ledger:
+            click.echo(printable(f"{ledger.place}: reached"))
+            other, wanted = ledger.policy, load(found.policy)
+    except NoLedger as none:
+        click.echo(str(none))
+        return code
+    if other != wanted:
+        differs = f"goes by another policy, {other.name}, until process or pipe adopts {wanted.name}"
+        click.echo(printable(f"the ledger {differs}; see bounceclass policy diff"))
     return code

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,11 +16,9 @@ if TYPE_CHECKING:
 
     from bounceclass.app.config import Config
     from bounceclass.app.ledger import Ledger
+    from bounceclass.app.policy import Policy
 
-__all__ = ["TEMPFAIL", "configured", "exit_code", "failures", "ledger_of", "plainly", "settings"]
-
-TEMPFAIL = 75
-"""EX_TEMPFAIL of sysexits: to be tried again."""
+__all__ = ["configured", "exit_code", "failures", "ledger_as_it_is", "ledger_of", "plainly", "settings"]
 
 settings = click.option(
     "--config",
@@ -38,14 +37,28 @@ def configured(path: Path | None) -> Config:
 
 
 def ledger_of(config: Config) -> Ledger:
-    """Open the ledger that *config* names; raises ConfigError, BrokenPolicy and LedgerError."""
+    """Open the ledger that *config* names, or begin it, and make the policy of *config* the ledger's.
+
+    Only for what records verdicts: another policy suppresses and releases people.  Raises
+    ConfigError, BrokenPolicy and LedgerError.
+    """
+    from bounceclass.app.policyfile import load
+
+    return _opened(config, policy=load(config.policy))
+
+
+def ledger_as_it_is(config: Config, *, create: bool = False) -> Ledger:
+    """Open the ledger that *config* names under the policy that it has; raises ConfigError, LedgerError and NoLedger."""
+    return _opened(config, create=create)
+
+
+def _opened(config: Config, *, policy: Policy | None = None, create: bool = True) -> Ledger:
     from bounceclass.app.config import ledger_secrets
     from bounceclass.app.ledger import Ledger
-    from bounceclass.app.policyfile import load
 
     url, hash_key = ledger_secrets(config)
     table = config.ledger
-    return Ledger.open(url, policy=load(config.policy), hash_key=hash_key, keep_raw=table.keep_raw, wait=table.wait)
+    return Ledger.open(url, policy=policy, create=create, hash_key=hash_key, keep_raw=table.keep_raw, wait=table.wait)
 
 
 def failures() -> tuple[type[Exception], ...]:
@@ -55,15 +68,16 @@ def failures() -> tuple[type[Exception], ...]:
     from bounceclass.app.mailboxes import MailboxError
     from bounceclass.app.policyfile import BrokenPolicy
     from bounceclass.app.process import Busy
+    from bounceclass.app.publish import ExportError
 
-    return ConfigError, BrokenPolicy, LedgerError, MailboxError, Busy
+    return ConfigError, BrokenPolicy, LedgerError, MailboxError, Busy, ExportError
 
 
 def exit_code(error: Exception) -> int:
     """Return 75 for one of ``failures`` that may go better next time, 2 for the configuration, 1 for the rest."""
     if isinstance(error, ValueError):
         return 2  # ConfigError and BrokenPolicy
-    return TEMPFAIL if getattr(error, "temporary", True) else 1
+    return os.EX_TEMPFAIL if getattr(error, "temporary", True) else 1
 
 
 class _Ended(click.ClickException):

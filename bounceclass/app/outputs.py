@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from bounceclass.app.sources import Item
 
-__all__ = ["FORMATS", "Output", "opened", "piece", "with_progress", "writer"]
+__all__ = ["FORMATS", "Output", "opened", "piece", "replacing", "with_progress", "writer"]
 
 PATIENCE = 1.0
 """Seconds that a run may take before it shows a progress bar."""
@@ -145,22 +145,29 @@ def writer(
 
 @contextmanager
 def opened(path: str | None) -> Iterator[IO[bytes]]:
-    """Open *path*, or standard output, for writing.
-
-    A file comes to stand under its name only when everything is in it; where that fails,
-    what stood there stays.  A device or a FIFO is written to as it is.
-    """
+    """Open *path*, or standard output, for writing, as ``replacing`` does; raises click's error."""
     if path is None:
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
         return
-    target = Path(path).resolve()  # a link goes on pointing to it
-    in_place = target.exists() and not target.is_file()
     try:
-        with target.open("wb") if in_place else _draft(target) as out:
+        with replacing(Path(path)) as out:
             yield out
     except OSError as error:
         raise click.ClickException(f"cannot write {path}: {error.strerror}") from None
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[IO[bytes]]:
+    """Open *path* for writing; raises OSError.
+
+    A file comes to stand under its name only when everything is in it; where that fails,
+    what stood there stays.  A device or a FIFO is written to as it is.
+    """
+    target = path.resolve()  # a link goes on pointing to it
+    in_place = target.exists() and not target.is_file()
+    with target.open("wb") if in_place else _draft(target) as out:
+        yield out
 
 
 @contextmanager

@@ -6,7 +6,6 @@ the format.  Whatever is not known is refused, with the nearest that is.
 
 from __future__ import annotations
 
-import difflib
 import re
 from datetime import timedelta
 from functools import cache
@@ -20,6 +19,7 @@ from msgspec import Struct
 
 from bounceclass import rulebook
 from bounceclass.app.incidents import IncidentRules
+from bounceclass.app.nearest import nearest, unknown_key
 from bounceclass.app.policy import Policy, Row, What
 from bounceclass.model import Confidence, Reason, Scope
 
@@ -84,7 +84,7 @@ def load(source: str | Path = DEFAULT) -> Policy:
         return _shipped(str(source))
     path = Path(source)
     if path.suffix != ".toml" and not path.exists():
-        raise BrokenPolicy(f"{source}: there is no such policy{_nearest(str(source), SHIPPED)}")
+        raise BrokenPolicy(f"{source}: there is no such policy{nearest(path.name, SHIPPED)}")
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -119,15 +119,9 @@ def _check(table: Any, known: Collection[str], where: str) -> dict[str, Any]:
     """Return *table*, or nothing where it is none, which is refused when it is converted."""
     if not isinstance(table, dict):
         return {}
-    for key in table:
-        if key not in known:
-            raise BrokenPolicy(f"{where}{key!r} is not known{_nearest(key, known)}")
+    if complaint := unknown_key(table, known):
+        raise BrokenPolicy(f"{where}{complaint}")
     return table
-
-
-def _nearest(word: str, known: Collection[str]) -> str:
-    near = difflib.get_close_matches(word, known, n=1)
-    return f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(known)}"
 
 
 # --- what it comes to -------------------------------------------------------------

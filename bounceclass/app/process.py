@@ -16,7 +16,7 @@ from msgspec import Struct, field
 
 from bounceclass.app.ledger import Judged, Recorded
 from bounceclass.app.mailboxes import Kind as Folder
-from bounceclass.app.mailboxes import lock_name
+from bounceclass.app.mailboxes import MailboxError, lock_name
 from bounceclass.model import Confidence, Kind
 from bounceclass.recipients import is_address
 
@@ -92,16 +92,22 @@ def folder_of(report: Report) -> Folder:
 
 @contextmanager
 def locked(source: Settings, folder: Path) -> Iterator[None]:
-    """Keep every other run off *source*; raises Busy where one is at work, OSError where the lock cannot be made."""
+    """Keep every other run off *source*; raises Busy where one is at work, MailboxError where no lock can be made."""
     from filelock import FileLock, Timeout
 
     name = lock_name(source)
-    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / f"{sha256(name.encode()).hexdigest()[:16]}.lock", timeout=0)
     try:
-        with FileLock(folder / f"{sha256(name.encode()).hexdigest()[:16]}.lock", timeout=0):
-            yield
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
     except Timeout:
         raise Busy(f"another run is at work on {name}") from None
+    except OSError as error:
+        raise MailboxError(f"no lock can be made in {folder}: {error.strerror}") from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def work(
@@ -116,9 +122,10 @@ def work(
 ) -> Tally:
     """Work through an open *mailbox* and return what it came to.
 
-    *record* makes the verdicts of a batch safe before its messages are filed; None, in a
-    dry run, and nothing is recorded or filed.  *stopped* is asked after each batch.  *told* hears of what happens as it does.  Raises ``MailboxError``
-    and what *record* raises: what was not committed then is still in the mailbox.
+    *record* makes the verdicts of a batch safe before its messages are filed; it is never
+    given none.  None, in a dry run, and nothing is recorded or filed.  *stopped* is asked
+    after each batch.  *told* hears of what happens as it does.  Raises ``MailboxError`` and
+    what *record* raises: what was not committed then is still in the mailbox.
     """
     tally = Tally()
     tell = told or silence
@@ -134,7 +141,7 @@ def work(
             tally.add(report)
             judged.append(Judged(report=report, raw=_raw(one), source=f"{source}:{one.name}" if source else one.name))
             filed.append((one.handle, folder_of(report)))
-        if record is not None:
+        if record is not None and judged:
             recorded = record(judged)
             tally.recorded += recorded
             mailbox.file(filed)

@@ -20,14 +20,15 @@ from bounceclass.app.sources import CHUNK
 from bounceclass.wire import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator
     from types import FrameType
     from typing import IO
 
     from bounceclass.app.config import Config
-    from bounceclass.app.ledger import Ledger
+    from bounceclass.app.ledger import Judged, Ledger, Recorded
     from bounceclass.app.mailboxes import Mailbox, Settings
     from bounceclass.app.process import Tally
+    from bounceclass.app.publish import ExportError
     from bounceclass.model import Report
 
 __all__ = ["Job", "Outcome", "pipe", "process", "report"]
@@ -41,8 +42,8 @@ __all__ = ["Job", "Outcome", "pipe", "process", "report"]
       bounceclass process --config /etc/bounceclass/config.toml -q
       bounceclass process --watch
 
-    Exit code: 0 done, 1 some messages or sources could not be read, 2 usage or configuration,
-    75 to be tried again: another run is at work, a server or the database does not answer.
+    Exit code: 0 done, 1 some messages or sources could not be read, or an export not be written,
+    2 usage or configuration, 75 to be tried again: another run is at work, a server or the database does not answer.
     """
 )
 @click.argument("paths", nargs=-1, metavar="[PATH]...")
@@ -81,7 +82,7 @@ def process(
         config = configured(path)
         job = Job(config, _sources(config, paths, wanted, after), dry_run=dry_run, told=summary.logger(log))
         with job.opened() as ledger:
-            if watching:
+            if watching and ledger:
                 watch.keep(job, ledger)
                 return
             outcome = job.run(ledger)
@@ -130,6 +131,8 @@ class Outcome(NamedTuple):
     tally: Tally
     failures: dict[str, Exception]
     """Sources that could not be worked through, and why."""
+    problems: list[ExportError]
+    """What could not be written for others to read."""
     incidents: list[str]
     """Incidents that hold suppressions now."""
     code: int
@@ -212,42 +215,65 @@ class Job:
                     self.told("source failed", {"source": name, "problem": str(error)})
                 if self.stop():
                     break
-        incidents = self.tell(ledger, tally, started, failures) if ledger else []
-        return Outcome(tally, failures, incidents, max(code, 1 if tally.unread else 0))
+        incidents, problems = self.tell(ledger, tally, started, failures) if ledger else ([], [])
+        for problem in problems:
+            self.told("not written", {"problem": str(problem)})
+        code = max(code, *map(exit_code, problems), 1 if tally.unread else 0)
+        return Outcome(tally, failures, problems, incidents, code)
 
-    def tell(self, ledger: Ledger, tally: Tally, started: float, failures: Mapping[str, Exception]) -> list[str]:
-        """Bring exports and metrics up to date after a run; return the incidents that hold suppressions now."""
-        from bounceclass.app import summary
-        from bounceclass.app.suppress import write_exports
+    def tell(
+        self, ledger: Ledger, tally: Tally, started: float, failed: Iterable[str]
+    ) -> tuple[list[str], list[ExportError]]:
+        """Bring exports and metrics up to date after a run, of which the sources *failed*.
 
-        for name, changed in write_exports(self.config, ledger):
+        Return the incidents that hold suppressions now, and what could not be written. Raises LedgerError.
+        """
+        from bounceclass.app import publish, summary
+
+        problems: list[ExportError] = []
+        for name, changed in publish.update(self.config, ledger, problems.append):
             if changed:
                 self.told("export written", {"export": name})
-        incidents = ledger.open_incidents()
         if self.config.run.metrics:
-            path = Path(self.config.run.metrics).expanduser()
-            summary.write_metrics(path, tally, ledger, started=started, failed=failures)
-        return incidents
+            path = Path(self.config.run.metrics)
+            try:
+                summary.write_metrics(path, tally, ledger, started=started, failed=failed)
+            except publish.ExportError as error:
+                problems.append(error)
+        return ledger.open_incidents(), problems
 
     def work(self, name: str, source: Settings, ledger: Ledger | None) -> Tally:
-        """Work through one source; raises MailboxError, LedgerError and Busy."""
+        """Work through one source; raises MailboxError, ConfigError, LedgerError and Busy."""
         from bounceclass.app import mailboxes
         from bounceclass.app.process import locked
 
         alone = nullcontext() if self.dry_run else locked(source, self.config.lock_folder)
         with alone, mailboxes.open(source, dry_run=self.dry_run) as mailbox:
-            return self.through(name, mailbox, ledger)
+            self.told("run started", {"source": name})
+            tally = self.through(name, mailbox, ledger)
+            self.ended(name, tally)
+        return tally
 
     def through(self, name: str, mailbox: Mailbox, ledger: Ledger | None) -> Tally:
-        """Work through the messages of an open mailbox; raises MailboxError and LedgerError."""
+        """Work through the messages of an open mailbox, a run of the ledger where it has any.
+
+        Raises MailboxError and LedgerError.
+        """
         from bounceclass.app.process import work
 
-        self.told("run started", {"source": name})
-        run = ledger.begin_run(name) if ledger else None
+        run: int | None = None
+
+        def record(judged: list[Judged]) -> Recorded:
+            nonlocal run
+            assert ledger
+            if run is None:
+                run = ledger.begin_run(name)
+            return ledger.record_all(judged, run=run)
+
         tally = work(
             mailbox,
             self.judge,
-            partial(ledger.record_all, run=run) if ledger else None,
+            record if ledger else None,
             source=name,
             batch=self.config.run.batch,
             stopped=self.stop,
@@ -255,8 +281,11 @@ class Job:
         )
         if ledger and run is not None:
             ledger.end_run(run)
-        self.told("run ended", {"source": name, "messages": tally.messages, **tally.recorded.counts()})
         return tally
+
+    def ended(self, name: str, tally: Tally) -> None:
+        """Tell what the source *name* came to."""
+        self.told("run ended", {"source": name, "messages": tally.messages, **tally.recorded.counts()})
 
 
 def report(outcome: Outcome, *, quiet: bool, dry_run: bool) -> None:
@@ -267,6 +296,8 @@ def report(outcome: Outcome, *, quiet: bool, dry_run: bool) -> None:
     for name, problem in outcome.failures.items():
         if not (quiet and isinstance(problem, Busy)):  # the other run says what needs a person
             click.echo(printable(f"{name}: {problem}"), err=True)
+    for unwritten in outcome.problems:
+        click.echo(printable(str(unwritten)), err=True)
     for one in outcome.tally.unread[: summary.MAX_NAMED]:
         click.echo(printable(f"{one.name}: {one.problem}"), err=True)
     if more := outcome.tally.unread[summary.MAX_NAMED :]:

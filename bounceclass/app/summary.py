@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from bounceclass.app import show
 from bounceclass.app.process import silence
+from bounceclass.app.publish import ExportError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -76,7 +77,7 @@ def write_metrics(path: Path, tally: Tally, ledger: Ledger, *, started: float, f
     """Write a textfile for node_exporter's collector, whole or not at all; no label of it holds an address.
 
     *started* is the Unix time at which the run began, *failed* the names of the sources that could not be worked
-    through.  Raises OSError.
+    through.  Raises ExportError and LedgerError.
     """
     from prometheus_client import CollectorRegistry, Gauge, write_to_textfile
 
@@ -103,7 +104,10 @@ def write_metrics(path: Path, tally: Tally, ledger: Ledger, *, started: float, f
     gauge("addresses", "Addresses in the ledger, by state", {k: float(v) for k, v in ledger.states().items()}, "state")
     gauge("complainers", "Addresses whose owner complained", {"": sum(1 for _ in ledger.complaints())})
     gauge("open_incidents", "Incidents that hold suppressions now", {"": len(ledger.open_incidents())})
-    write_to_textfile(str(path), registry)
+    try:
+        write_to_textfile(str(path), registry)
+    except OSError as error:
+        raise ExportError(f"[run]: metrics: cannot write {path}: {error.strerror}") from None
 
 
 def _known(tally: Tally) -> dict[str, float]:

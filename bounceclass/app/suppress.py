@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -10,9 +9,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bounceclass.app import exports, imports, outputs, show
+from bounceclass.app import imports, publish, show
 from bounceclass.app.exports import Format, List
-from bounceclass.app.options import configured, ledger_of, plainly, settings
+from bounceclass.app.options import configured, ledger_as_it_is, plainly, settings
+from bounceclass.app.publish import COMPLAINT
+from bounceclass.app.sources import STDIN
 from bounceclass.recipients import is_plain_address
 from bounceclass.wire import printable
 
@@ -20,16 +21,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from typing import IO
 
-    from bounceclass.app.config import Config, Export
+    from bounceclass.app.config import Config
     from bounceclass.app.ledger import Ledger
     from bounceclass.app.policy import Event, Standing
 
-__all__ = ["suppress", "write_exports"]
+__all__ = ["suppress"]
 
 SUPPRESSED = 3
 """Exit code of ``check``."""
-STDIN = "-"
-COMPLAINT = "complaint"
 MAX_NAMED = 10
 """Lines without an address that are named after an import."""
 MAX_SHOWN = 200
@@ -37,10 +36,10 @@ MAX_SHOWN = 200
 
 
 @contextmanager
-def _opened(path: Path | None) -> Iterator[tuple[Config, Ledger]]:
+def _opened(path: Path | None, *, create: bool = False) -> Iterator[tuple[Config, Ledger]]:
     with plainly():
         config = configured(path)
-        with closing(ledger_of(config)) as ledger:
+        with closing(ledger_as_it_is(config, create=create)) as ledger:
             yield config, ledger
 
 
@@ -160,7 +159,7 @@ def _told(event: Event) -> Iterator[str]:
 @settings
 def add(path: Path | None, given: tuple[str, ...], complaints: bool, note: str) -> None:
     """Suppress addresses by hand, until they are released by hand."""
-    with _opened(path) as (config, ledger):
+    with _opened(path, create=True) as (config, ledger):
         done = (ledger.complain if complaints else ledger.add)(_checked(given), note=note)
         click.echo(f"{done} added, {len(given) - done} were on the list")
         _update(config, ledger)
@@ -204,7 +203,7 @@ def import_(ctx: click.Context, path: Path | None, file: IO[bytes], complaints: 
     Its cells may end with a comma, a semicolon or a tab. Lines without an address are named and passed over.
     """
     found, wrong = imports.addresses(file)
-    with _opened(path) as (config, ledger):
+    with _opened(path, create=True) as (config, ledger):
         done = (ledger.complain if complaints else ledger.add)(found, note=note)
         click.echo(f"{done} added, {len(found) - done} were on the list, {len(wrong)} lines without an address")
         for line in wrong[:MAX_NAMED]:
@@ -237,90 +236,36 @@ def export(path: Path | None, form: str | None, output: str | None, complaints: 
     if complaints and unmailable:
         raise click.UsageError("Choose one list: --unmailable has the --complaints too.")
     chosen = List.COMPLAINTS if complaints else List.UNMAILABLE if unmailable else List.SUPPRESSED
-    with _opened(path) as (config, ledger):
+    with _opened(path, create=True) as (config, ledger):  # a mail server wants the map before the first bounce
         if form is None:
             if output or chosen is not List.SUPPRESSED:
                 raise click.UsageError("--output, --complaints and --unmailable need a --format.")
             if not config.export:
                 raise click.UsageError("Name a --format, or add an [export.<name>] to the configuration.")
-            for name, changed in write_exports(config, ledger):
+            for name, changed in _update(config, ledger).items():
                 click.echo(f"{name}: {'written' if changed else 'unchanged'}")
             return
-        content = _rendered(ledger, Format(form), chosen)
+        content = publish.rendered(ledger, Format(form), chosen)
         if output is None:
             sys.stdout.buffer.write(content)
         else:
-            changed = _replaced(Path(output), content)
+            changed = publish.replaced(Path(output), content)
             click.echo(printable(f"{output}: {'written' if changed else 'unchanged'}"))
 
 
 # --- exports ------------------------------------------------------------------------
 
 
-def write_exports(config: Config, ledger: Ledger) -> Iterator[tuple[str, bool]]:
-    """Bring the exports of the configuration up to date; yield the name of each, and whether it changed."""
-    for name, wanted in config.export.items():
-        path = Path(wanted.path).expanduser()
-        changed = _replaced(path, _rendered(ledger, wanted.format, wanted.list))
-        if changed and wanted.then:
-            _run(name, wanted)
-        yield name, changed
+def _update(config: Config, ledger: Ledger) -> dict[str, bool]:
+    """Bring the exports of the configuration up to date; return which of them changed.
 
-
-def _update(config: Config, ledger: Ledger) -> None:
-    for _ in write_exports(config, ledger):
-        pass
-
-
-def _rendered(ledger: Ledger, form: Format, chosen: List) -> bytes:
-    if ledger.hashed:
-        raise click.ClickException(
-            "the ledger keeps hashes instead of addresses, which cannot be exported: ask bounceclass suppress check -"
-        )
-    return exports.rendered(form, _listed(ledger, chosen), _left_out)
-
-
-def _left_out(address: str) -> None:
-    click.echo(printable(f"left out, for this form cannot have it: {address}"), err=True)
-
-
-def _listed(ledger: Ledger, chosen: List) -> Iterator[exports.Line]:
-    lists = {
-        List.SUPPRESSED: ledger.suppressed,
-        List.COMPLAINTS: ledger.complaints,
-        List.UNMAILABLE: ledger.unmailable,
-    }
-    for one in lists[chosen]():
-        standing = one.standing
-        # of two causes the complaint holds longer
-        complained = standing.complained if chosen is not List.SUPPRESSED else None
-        yield exports.Line(
-            address=one.address or "",
-            reason=COMPLAINT if complained else str(standing.reason),
-            since=complained or standing.since,
-            until=None if complained else standing.until,
-        )
-
-
-def _replaced(path: Path, content: bytes) -> bool:
-    """Write *content* to *path* as a whole, unless it stands there already; return whether it was written."""
-    if path.is_file() and path.read_bytes() == content:
-        return False
-    with outputs.opened(str(path)) as out:
-        out.write(content)
-    return True
-
-
-def _run(name: str, wanted: Export) -> None:
-    """Run what the configuration wants after a change (``postmap``)."""
-    import shlex
-
-    try:
-        done = subprocess.run(shlex.split(wanted.then or ""), check=False)  # noqa: S603 - the owner's own
-    except OSError as error:
-        raise click.ClickException(f"[export.{name}]: then: {error.strerror}") from None
-    if done.returncode:
-        raise click.ClickException(f"[export.{name}]: then: ended with {done.returncode}")
+    Raises ExportError once all have had their turn.
+    """
+    problems: list[str] = []
+    changed = dict(publish.update(config, ledger, lambda error: problems.append(str(error))))
+    if problems:
+        raise publish.ExportError("; ".join(problems))
+    return changed
 
 
 # --- words --------------------------------------------------------------------------

@@ -128,9 +128,8 @@ def _outcome(group: Fields) -> Outcome:
     if not diagnostic and len(group.get("status", "")) > 8:
         diagnostic, source = group["status"], "dsn.status"  # QUIRK: the reason as a comment on the Status
     final = fields.address(group.get("final-recipient", ""))
-    actual = (
-        None if final else fields.address(group.get("x-actual-recipient", ""))
-    )  # where it ended, and not who was mailed
+    # where the message ended, and not who was mailed
+    actual = None if final else fields.address(group.get("x-actual-recipient", ""))
     if final and final[0] in "|/":
         final = None  # QUIRK: Exim names the pipe or file of a forwarding address; whose it is stands in the text
     return Outcome(
@@ -181,6 +180,7 @@ def _with_notes(page: Page, outcomes: list[Outcome]) -> list[Outcome]:
     said = layouts.passages(page) or freeform.passages(page)
     if len(said) == len(outcomes) == 1:
         return [_noted(outcomes[0], said[0])]
+    limit = layouts.MAX_REASON if len(outcomes) <= layouts.MANY else layouts.MAX_REASON_OF_MANY
     by_address = {passage.recipient.lower(): passage for passage in said if passage.recipient}
     named = {name.lower() for one in outcomes for name in (one.final_recipient, one.original_recipient) if name}
     others = [passage for address, passage in by_address.items() if address not in named]
@@ -193,7 +193,7 @@ def _with_notes(page: Page, outcomes: list[Outcome]) -> list[Outcome]:
             passage = next(nameless, None)
         elif passage is None:  # QUIRK: Exim calls what an alias was expanded to by the alias
             passage = next(filter(None, (_taken(expanded.get(name, []), outcome.diagnostic) for name in names)), None)
-        noted.append(_noted(outcome, passage) if passage else outcome)
+        noted.append(_noted(outcome, passage, limit) if passage else outcome)
     return noted
 
 
@@ -217,8 +217,8 @@ def _taken(passages: list[Outcome], diagnostic: str) -> Outcome | None:
     return None
 
 
-def _noted(outcome: Outcome, passage: Outcome) -> Outcome:
-    said = passage.diagnostic
+def _noted(outcome: Outcome, passage: Outcome, limit: int = layouts.MAX_REASON) -> Outcome:
+    said = passage.diagnostic[:limit]
     notes = said if _says_little(outcome) else ""
     command = smtp.command_refused(said)
     source = passage.generated_from

@@ -15,6 +15,7 @@ import msgspec
 from bounceclass import fields
 from bounceclass.model import Action, Confidence, Kind, Notice, Outcome
 from bounceclass.reports import layouts, origin
+from bounceclass.reports.layouts import MANY, MAX_REASON_OF_MANY
 from bounceclass.words import Words
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def read(page: Page) -> Notice | None:
     delayed = _DELAYED.stand_in(region.lower()) or _DELAYED.stand_in(page.subject)
     if not (delayed or _says_failed(mail, region)) or not _bears_out(mail, region, returned=end < len(page.words)):
         return None
-    found = _addresses(mail, region)
+    found = _addresses(page, region)
     guessed = not found
     if guessed:
         found = _only_recipient(page)
@@ -105,9 +106,8 @@ def read(page: Page) -> Notice | None:
 
 def passages(page: Page) -> list[Outcome]:
     """Return what the human part of a report says around each address in it."""
-    mail = page.mail
     end = min(page.end(), MAX_NOTICE)
-    return [Outcome(recipient=address, diagnostic=words) for address, words in _addresses(mail, page.words[:end])]
+    return [Outcome(recipient=address, diagnostic=words) for address, words in _addresses(page, page.words[:end])]
 
 
 def with_guessed_recipient(page: Page, outcome: Outcome) -> Outcome:
@@ -145,15 +145,17 @@ def _is_bare_report(mail: Mail) -> bool:
     return mail.report_type == "delivery-status"
 
 
-def _addresses(mail: Mail, region: str) -> list[tuple[str, str]]:
+def _addresses(page: Page, region: str) -> list[tuple[str, str]]:
     """Return the failed addresses in *region*, each with the words around it."""
+    mail = page.mail
     header = (one for value in mail.headers.get("x-failed-recipients", ()) for one in value.split(","))
     failed = [one for one in map(fields.clean, header) if one]
     own = origin.own_addresses(mail)
-    known = {one.lower() for one in failed} | (_sent_to(mail) - own)
+    known = {one.lower() for one in failed} | (page.sent_to - own)
     wanted = _wanted(region, known, own)
     if failed and not any(spot.address.lower() in known for spot in wanted):
-        return [(address, region.strip()) for address in failed]
+        words = region.strip() if len(failed) <= MANY else region.strip()[:MAX_REASON_OF_MANY]
+        return [(address, words) for address in failed]
     chosen: dict[str, tuple[str, str]] = {}
     for index, spot in enumerate(wanted):
         key = spot.address.lower()
@@ -199,16 +201,6 @@ def _spoken_of(region: str, spot: _Spot) -> bool:
     return _FAILED.stand_in(around.lower()) or bool(_REPLY.search(around))
 
 
-def _sent_to(mail: Mail) -> set[str]:
-    returned = mail.returned or {}
-    found: set[str] = set()
-    for name in ("to", "cc", "x-original-to", "envelope-to"):
-        for value in returned.get(name, ()):
-            found.update(match[0].lower() for match in origin.ADDRESS.finditer(value[:4000]))
-    return found
-
-
 def _only_recipient(page: Page) -> list[tuple[str, str]]:
     """Return the single To of the returned message: it may be the list's own address."""
-    found = _sent_to(page.mail)
-    return [(found.pop(), page.words[:MAX_NOTICE].strip())] if len(found) == 1 else []
+    return [(one, page.words[:MAX_NOTICE].strip()) for one in page.sent_to] if len(page.sent_to) == 1 else []

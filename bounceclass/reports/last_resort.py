@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 __all__ = ["read"]
 
 MAX_TEXT = 64 * 1024
-"""Characters of text that the detectors are given: some of them search each line many times."""
+"""Characters of text that the detectors are given."""
+MAX_LINE = 998
+"""Characters of a line (RFC 5322 2.1.1): some detectors search each from every character on."""
 
 
 def read(page: Page) -> Notice | None:
@@ -37,7 +39,7 @@ def read(page: Page) -> Notice | None:
         if mail.get(name):
             message[name] = mail.get(name)
     message["content-type"] = "text/plain"
-    message.set_payload(page.words[:MAX_TEXT])
+    message.set_payload("\n".join(line[:MAX_LINE] for line in page.words[:MAX_TEXT].split("\n")))
     try:
         temporary, permanent = all_failures(message)
     except Exception:  # noqa: BLE001 - it lets through whatever its detectors raise

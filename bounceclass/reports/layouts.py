@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from bounceclass.reports.dialects import Entry, Found
     from bounceclass.reports.page import Page
 
-__all__ = ["author", "passages", "read"]
+__all__ = ["MANY", "MAX_REASON", "MAX_REASON_OF_MANY", "author", "passages", "read"]
 
 MAX_REASON = 16 * 1024
 """Characters that are read of what a notice says about one recipient."""
@@ -180,15 +180,16 @@ def _parts(transcript: str) -> dict[str, str]:
     unknown": Sendmail), or begins with rule lines, one for each address that it is about
     ("------ a@b ------": Exim).
     """
-    parts = [""]
+    parts: list[list[str]] = [[]]
     said: dict[str, str] = {}
     for line in transcript.split("\n"):
-        if line.startswith("------ ") and not parts[-1].endswith(" ------\n"):
-            parts.append("")
-        parts[-1] += line + "\n"
+        if line.startswith("------ ") and not (parts[-1] and parts[-1][-1].endswith(" ------")):
+            parts.append([])
+        parts[-1].append(line)
         if line[:1].isdigit():
-            parts.append("")
-    for part in parts:
+            parts.append([])
+    for lines in parts:
+        part = "".join(f"{line}\n" for line in lines)
         for address in {match[0].lower() for match in origin.ADDRESS.finditer(part[:MAX_REASON])}:
             said[address] = (said.get(address, "") + part)[:MAX_REASON]
     return said

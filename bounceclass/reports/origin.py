@@ -17,11 +17,14 @@ __all__ = [
     "names_daemon",
     "own_addresses",
     "sent_by_daemon",
+    "sent_to",
     "subject_tells",
     "tells",
     "written_by_mailer",
 ]
 
+MAX_VALUES = 100
+"""Fields of one name in which addresses are looked for."""
 # addr-spec (RFC 5322 3.4.1) as it stands in running text; bounded on both sides
 ADDRESS = re.compile(
     r"(?<![\w.+=&*!#$%/?^{}|~-])[\w.+=&*!#$%/?^{}|~'-]{1,128}@(?:[\w-]{1,63}\.){0,10}[\w-]{1,63}", re.UNICODE
@@ -102,10 +105,19 @@ def is_forwarded(mail: Mail) -> bool:
     )
 
 
+def sent_to(mail: Mail) -> frozenset[str]:
+    """Return the addresses, in lower case, that the returned message was sent to by its fields."""
+    returned = mail.returned or {}
+    values = [
+        value for name in ("to", "cc", "x-original-to", "envelope-to") for value in returned.get(name, ())[:MAX_VALUES]
+    ]
+    return frozenset(found[0].lower() for value in values for found in ADDRESS.finditer(value[:4000]))
+
+
 def own_addresses(mail: Mail) -> set[str]:
     """Return the addresses that a notice names without meaning them: its own sender and reader."""
     own: set[str] = set()
     for name in ("from", "to", "delivered-to", "x-original-to", "reply-to", "return-path", "sender", "errors-to"):
-        for value in mail.headers.get(name, ()):
+        for value in mail.headers.get(name, ())[:MAX_VALUES]:
             own.update(found[0].lower() for found in ADDRESS.finditer(value[:2000]))
     return own

@@ -71,6 +71,11 @@ class Page:
         return origin.is_forwarded(self.mail)
 
     @once
+    def sent_to(self) -> frozenset[str]:
+        """The addresses, in lower case, that the returned message was sent to by its fields."""
+        return origin.sent_to(self.mail)
+
+    @once
     def _before(self) -> str:
         """What stands before the text and may hold marks, in lower case: header fields and machine-readable parts."""
         headers = self.mail.headers

@@ -10,7 +10,7 @@ one database by processes.  Whatever ails the database comes as a ``LedgerError`
 
 from bounceclass.app.ledger.answers import Listed, Recorded, Run, Why
 from bounceclass.app.ledger.book import Ledger
-from bounceclass.app.ledger.database import LedgerError
+from bounceclass.app.ledger.database import LedgerError, NoLedger
 from bounceclass.app.ledger.records import Judged
 
-__all__ = ["Judged", "Ledger", "LedgerError", "Listed", "Recorded", "Run", "Why"]
+__all__ = ["Judged", "Ledger", "LedgerError", "Listed", "NoLedger", "Recorded", "Run", "Why"]

@@ -14,7 +14,7 @@ from bounceclass.app import policyfile
 from bounceclass.app.incidents import Incident, Ruling, Verdict
 from bounceclass.app.ledger import records, schema
 from bounceclass.app.ledger.answers import Listed, Recorded, Run, Why
-from bounceclass.app.ledger.database import Database, LedgerError, chunks
+from bounceclass.app.ledger.database import Database, LedgerError, NoLedger, chunks
 from bounceclass.app.ledger.derive import Derivation, standing_of
 from bounceclass.app.ledger.records import Judged
 from bounceclass.app.policy import MANUAL, Event, Policy, Standing, State, What, decide
@@ -37,6 +37,8 @@ WAIT = 30.0
 """Seconds that a database may be away or busy before that is an error."""
 FEW = 2_000
 """Addresses that are looked up one by one; for more the whole list of the suppressed is read."""
+MIN_KEY = 16
+"""Bytes of a hash key: whoever can guess it can try out addresses."""
 PAGE = 2_000
 """Rows that are read at once."""
 
@@ -63,6 +65,7 @@ class Ledger:
         place: str | os.PathLike[str],
         *,
         policy: Policy | None = None,
+        create: bool = True,
         hash_key: bytes | None = None,
         keep_raw: bool = False,
         wait: float = WAIT,
@@ -72,22 +75,22 @@ class Ledger:
 
         *place* is the path of an SQLite file or a URL, ``postgresql://user@host/database``.
         The ledger remembers its policy: None leaves it as it is (``cautious`` at first), another
-        one derives every state anew.  With *hash_key* no address is kept, only keyed hashes;
-        a ledger begun with one opens with that one only.  *keep_raw* keeps whole messages.
+        one derives every state anew.  With *hash_key*, at least 16 random bytes, no address is kept, only
+        keyed hashes; a ledger begun with one opens with that one only.  *keep_raw* keeps whole messages.
         *wait* is how many seconds the database may be away or busy; *clock* tells the time in UTC.
 
-        Raises LedgerError.
+        Raises LedgerError; without *create* no ledger is made, and where there is none, that is NoLedger.
         """
-        if hash_key is not None and not hash_key:
-            raise LedgerError("the hash key is empty; give at least 16 random bytes")
+        if hash_key is not None and len(hash_key) < MIN_KEY:
+            raise LedgerError(f"the hash key has {len(hash_key)} bytes; give at least {MIN_KEY} random ones")
         if hash_key is not None and keep_raw:
             raise LedgerError("a ledger with hashed addresses keeps no raw mail; leave one of the two off")
-        database = Database(place, wait)
+        database = Database(place, wait, create=create)
         try:
             database.prepare()
             keys = records.Keys(hash_key)
             ledger = cls(database, keys, policyfile.load(), keep_raw=keep_raw, clock=clock)
-            ledger._settle(policy)
+            ledger._settle(policy, create=create)
         except BaseException:
             database.close()
             raise
@@ -414,10 +417,12 @@ class Ledger:
             self._policy = msgspec.json.decode(written, type=Policy)
         return Derivation(connection, self._database, self._policy, now)
 
-    def _settle(self, policy: Policy | None) -> None:
+    def _settle(self, policy: Policy | None, *, create: bool) -> None:
         """Compare the ledger's settings with what was asked for, and adopt *policy*."""
         found = self._database.read(_settings)
         if "keys" not in found:
+            if not create:
+                raise NoLedger(self.place)
             found = self._database.write(lambda connection: self._begin(connection, policy or self._policy))
         if found["keys"] != self._keys.fingerprint:
             raise LedgerError(f"{self.place}: {_wrong_key(found['keys'], self._keys)}")

@@ -27,13 +27,17 @@ if TYPE_CHECKING:
 
     from sqlalchemy import URL, Connection, Table
 
-__all__ = ["Database", "LedgerError", "chunks"]
+__all__ = ["Database", "LedgerError", "NoLedger", "chunks", "shown"]
 
 T = TypeVar("T")
 
 POSTGRESQL = ("postgresql", "postgres", "postgresql+psycopg")
 LOCK = 0x626F756E6365  # "bounce"
 """The number of the advisory lock that writers share."""
+CONNECTIONS = 15
+"""Connections that the threads of a process share; who finds none free waits for one."""
+KEPT = 5
+"""Of those, how many are kept open."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0
 """Seconds between tries, doubled each time."""
 CONNECT = 10
@@ -71,17 +75,25 @@ class LedgerError(Exception):
     """The ledger cannot be used as asked; the message says in one line what to do."""
 
 
-class Database:
-    """One database, for any number of threads; each process gets connections of its own."""
+class NoLedger(LedgerError):
+    """There is none, and none was to be made."""
 
-    def __init__(self, place: str | os.PathLike[str], wait: float) -> None:
+    def __init__(self, place: str) -> None:
+        super().__init__(f"{place}: there is no ledger yet; bounceclass process begins one")
+
+
+class Database:
+    """One database, for any number of threads, which take turns; each process gets connections of its own."""
+
+    def __init__(self, place: str | os.PathLike[str], wait: float, *, create: bool = True) -> None:
         url = _url(place)
         self.wait = wait
-        self.place = _shown(url)
+        self.place = shown(place)
+        self._create = create
         self._secret = url.password
         self._pid = os.getpid()
         if url.get_backend_name() == "sqlite":
-            _make_file(url, self.place)
+            _find_file(url, self.place, create=create)
             self.insert: Any = sqlite.insert
             options: dict[str, Any] = {"timeout": wait}
         else:
@@ -90,7 +102,9 @@ class Database:
             # psycopg warns of a lost connection, and that is told here where it matters
             logging.getLogger("psycopg").addHandler(logging.NullHandler())
         try:
-            self.engine = sa.create_engine(url, connect_args=options)
+            self.engine = sa.create_engine(
+                url, connect_args=options, pool_size=KEPT, max_overflow=CONNECTIONS - KEPT, pool_timeout=wait
+            )
         except ModuleNotFoundError:
             raise LedgerError(f"{self.place}: PostgreSQL needs psycopg; pip install 'bounceclass[postgres]'") from None
         if self.engine.dialect.name == "sqlite":
@@ -118,8 +132,14 @@ class Database:
         return statement.on_conflict_do_update(index_elements=list(table.primary_key), set_=changed)
 
     def prepare(self) -> None:
-        """Create the tables or bring them up to date; raises LedgerError for those of a newer version."""
-        if self.read(self._version) != schema.VERSIONS[-1]:
+        """Create the tables or bring them up to date; raises LedgerError for those of a newer version.
+
+        Raises NoLedger where there are none and none were to be created.
+        """
+        version = self.read(self._version)
+        if version is None and not self._create:
+            raise NoLedger(self.place)
+        if version != schema.VERSIONS[-1]:
             self.write(self._migrate)
 
     def close(self) -> None:
@@ -156,6 +176,10 @@ class Database:
                             connection.exec_driver_sql(f"SET LOCAL lock_timeout = {int(self.wait * 1000) or 1}")
                             connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({LOCK})")
                         return work(connection)
+            except exc.TimeoutError:
+                raise LedgerError(
+                    f"{self.place}: {CONNECTIONS} threads were using it for {self.wait:g} s; use fewer, or try again later"
+                ) from None
             except exc.DBAPIError as error:
                 if not _passes(error) or time.monotonic() + pause > deadline:
                     raise LedgerError(self._complaint(error)) from None
@@ -203,15 +227,16 @@ def _url(place: str | os.PathLike[str]) -> URL:
     return url
 
 
-def _shown(url: URL) -> str:
-    """Return *url* for people: no password, nor what else may be secret in its query."""
+def shown(place: str | os.PathLike[str]) -> str:
+    """Return *place* for people: no password, nor what else may be secret in its query.  Raises LedgerError."""
+    url = _url(place)
     if url.get_backend_name() == "sqlite":
         return wire.printable(url.database or "sqlite://")
     return wire.printable(url.set(query={}, drivername="postgresql").render_as_string(hide_password=True))
 
 
-def _make_file(url: URL, shown: str) -> None:
-    """Create the file, for its owner alone: addresses stand in it."""
+def _find_file(url: URL, place: str, *, create: bool) -> None:
+    """Create the file where there is none, for its owner alone: addresses stand in it."""
     name = url.database
     if not name or name == ":memory:":
         raise LedgerError("a ledger must be kept somewhere; name a file")
@@ -220,11 +245,13 @@ def _make_file(url: URL, shown: str) -> None:
     path = Path(name)
     if path.exists():
         return
+    if not create:
+        raise NoLedger(place)
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
     except OSError as error:
-        raise LedgerError(f"{shown}: cannot be created: {error.strerror}; name another place") from None
+        raise LedgerError(f"{place}: cannot be created: {error.strerror}; name another place") from None
 
 
 # --- SQLite -------------------------------------------------------------------------

@@ -33,6 +33,8 @@ MAX_KEYED = 1024 * 1024
 MAX_DIAGNOSTIC = 500
 MAX_SUBJECT = 200
 MAX_DOMAIN = 253
+EARLIEST = datetime(1996, 1, 1, tzinfo=UTC)
+"""Before it there were no delivery reports (RFC 1894); a date as old is a forgery, or a clock's that was never set."""
 SHORT = 3
 """Characters of a local part up to which it may stand in other words by chance."""
 
@@ -80,11 +82,10 @@ class Keys:
         return "plain" if self._secret is None else f"hashed:{self._hash('bounceclass ledger')}"
 
     def address(self, address: str) -> str:
-        """Return the key of *address*; case counts nowhere in it, and a domain is the same in both its forms."""
-        folded = address.strip().casefold()
-        if not (folded.isascii() and folded.isprintable()):
-            folded = _ascii_domain(unicodedata.normalize("NFC", _UNFIT.sub(" ", folded)))
-        return folded if self._secret is None else self._hash(folded)
+        """Return the key of *address*; capitals count nowhere in it, and a domain is the same in both its forms."""
+        plain = address.isascii() and address.isprintable()
+        key = address.strip().lower() if plain else _key(_UNFIT.sub(" ", address).strip())
+        return key if self._secret is None else self._hash(key)
 
     def shown(self, address: str) -> str | None:
         """Return *address* as it may be kept for showing: None where it is hashed."""
@@ -109,15 +110,30 @@ def _shows(word: str, local: str) -> bool:
     return local in word if len(local) > SHORT else bool(local) and local in _TOKEN.findall(word)
 
 
-def _ascii_domain(address: str) -> str:
-    """Return *address* with its domain in ASCII, as most reports have it (RFC 5890 2.3.2.1)."""
+def _key(address: str) -> str:
+    """Return *address* in small letters, composed, with its domain in ASCII, as most reports have it (RFC 5890 2.3.2.1)."""
     local, at, domain = address.rpartition("@")
-    if domain.isascii() or len(domain) > MAX_DOMAIN:
-        return address
+    return unicodedata.normalize("NFC", local.lower()) + at + _ascii(domain)
+
+
+def _ascii(domain: str) -> str:
+    """Return *domain* in ASCII (UTS 46), or in small letters where it cannot be one.
+
+    Symbols, which IDNA 2008 has no longer, are kept: there are domains of them.
+    """
+    if domain.isascii():
+        return domain.lower()
+    small = unicodedata.normalize("NFC", "".join(map(str.lower, domain)))  # one by one: no sigma becomes a final one
+    if len(small) > MAX_DOMAIN:
+        return small
+    import idna  # 20 ms, and few need it
+
     try:
-        return f"{local}{at}{domain.encode('idna').decode()}"
-    except UnicodeError:
-        return address
+        mapped = idna.uts46_remap(small)
+    except idna.IDNAError:
+        return small
+    labels = mapped.split(".")
+    return ".".join(one if one.isascii() else f"xn--{one.encode('punycode').decode()}" for one in labels)
 
 
 def message_key(report: Report, raw: bytes | None) -> str:
@@ -273,7 +289,7 @@ def _feedback(report: Report, when: datetime) -> Iterator[tuple[str, dict[str, A
     """
     feedback = report.feedback
     assert feedback is not None
-    named = {address.casefold(): address for address in feedback.original_rcpt_to}
+    named = {address.lower(): address for address in feedback.original_rcpt_to}
     if not named and feedback.type == "opt-out" and report.from_:
         named = {report.from_: report.from_}
     if len(named) == 1:
@@ -286,9 +302,9 @@ def _feedback(report: Report, when: datetime) -> Iterator[tuple[str, dict[str, A
 
 
 def _moment(latest: datetime, *candidates: str | None) -> datetime:
-    """Return the first of *candidates* (RFC 3339) that is a date, or *latest*; never later than that.
+    """Return the first of *candidates* (RFC 3339) that can be true, or *latest*; never later than that.
 
-    Dates are a stranger's: one in the future would count for ever.
+    Dates are a stranger's: one in the future would count for ever, and from one in year 1 no window reaches back.
     """
     for candidate in candidates:
         if candidate:
@@ -296,7 +312,8 @@ def _moment(latest: datetime, *candidates: str | None) -> datetime:
                 moment = datetime.fromisoformat(candidate).astimezone(UTC)
             except (ValueError, OverflowError):
                 continue
-            return min(moment, latest)
+            if moment >= EARLIEST:
+                return min(moment, latest)
     return latest
 
 

@@ -1,8 +1,9 @@
 """The tables of the ledger, the same in SQLite and PostgreSQL.
 
-``messages`` and ``events`` are what was seen and never change; ``addresses``, ``hours`` and
-``incidents`` are derived from them under a policy and can be derived anew.  Every name begins
-with ``bounceclass_``, so that the ledger can share a database with others.
+``messages`` and ``events`` are what was seen and never change.  ``hours`` are counted from them as
+they come in, whatever the policy.  ``addresses`` and ``incidents`` are derived from all that under a
+policy, and anew when it changes.  Every name begins with ``bounceclass_``, so that the ledger can
+share a database with others.
 
 What is changed here needs a migration under ``migrations/versions``; a test holds the two together.
 """

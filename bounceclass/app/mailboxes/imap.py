@@ -8,7 +8,7 @@ would remove what others marked, is never sent: without UIDPLUS messages stay ma
 
 Messages that are to be left get a keyword too, by which the next run passes them over.
 Where the server keeps no keywords each run reads them all again, which is harmless to
-whoever knows messages by their content; ``position`` helps who wants to avoid it.
+whoever knows messages by their content.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from bounceclass.app.mailboxes.settings import Imap
 
-__all__ = ["ImapMailbox", "Position"]
+__all__ = ["ImapMailbox"]
 
 FILING = b"$BounceclassFiling"
 """The keyword of a message that is being copied."""
@@ -52,8 +52,8 @@ POLL = 60.0
 """Seconds between two looks where the server does not offer IDLE."""
 
 
-class Position(NamedTuple):
-    """How far a folder was read: UIDs rise for as long as the UIDVALIDITY stays the same."""
+class _Handle(NamedTuple):
+    """A message: its UID means that one for as long as the UIDVALIDITY stays the same."""
 
     uidvalidity: int
     uid: int
@@ -65,7 +65,7 @@ class _Copy(NamedTuple):
 
 
 class ImapMailbox:
-    """The undeleted messages of a folder; the handle is a ``Position``."""
+    """The undeleted messages of a folder; each has a ``_Handle``."""
 
     def __init__(self, source: Imap, *, dry_run: bool) -> None:
         self._source = source
@@ -78,11 +78,6 @@ class ImapMailbox:
         self._trips = 0  # over messages that a server cannot read
         self._targets: dict[str, str] = {}  # the folders that are known to be there, by their names in the settings
         self._begun: dict[int, _Copy] | None = None  # what interrupted runs copied, once that is looked up
-        self.position: Position | None = None
-        """The last message that was filed, where messages are left and the server keeps no keywords.
-
-        Set it to that of the run before, before messages are fetched, to begin after it.
-        """
 
     # --- the connection -----------------------------------------------------------
 
@@ -196,13 +191,10 @@ class ImapMailbox:
         criteria = ["UNDELETED"]
         if self._source.after == "leave" and self._keywords:
             criteria += ["UNKEYWORD", _text(DONE)]
-        after = self._read
-        if self.position and self.position.uidvalidity == self._uidvalidity:
-            after = max(after, self.position.uid)
-        if after:
-            criteria += ["UID", f"{after + 1}:*"]
+        if self._read:
+            criteria += ["UID", f"{self._read + 1}:*"]
         # the range always has the last message, however low its UID
-        return sorted(uid for uid in self._ask("a search", self._client.search, criteria) if uid > after)
+        return sorted(uid for uid in self._ask("a search", self._client.search, criteria) if uid > self._read)
 
     def _fetch(self, uids: Sequence[int]) -> Iterator[Fetched]:
         """Yield the messages of these UIDs; where the server trips over one, the others all the same."""
@@ -216,11 +208,11 @@ class ImapMailbox:
                 for uid in uids:
                     yield from self._fetch([uid])
             else:
-                yield Fetched(self._name(uids[0]), error, Position(self._uidvalidity, uids[0]))
+                yield Fetched(self._name(uids[0]), error, _Handle(self._uidvalidity, uids[0]))
             return
         for uid in uids:
             if uid in found:  # else somebody deleted it meanwhile
-                yield Fetched(self._name(uid), self._content(found[uid]), Position(self._uidvalidity, uid))
+                yield Fetched(self._name(uid), self._content(found[uid]), _Handle(self._uidvalidity, uid))
 
     def _reconnect(self, error: MailboxError) -> None:
         """Connect again: a server may break off over one message, which must not keep us from all after it.
@@ -261,7 +253,8 @@ class ImapMailbox:
 
     def _file(self, uids: list[int], name: str) -> None:
         if self._source.after == "leave":
-            self._remember(uids)
+            if self._keywords:
+                self._mark(uids, DONE)
         elif self._source.after == "delete":
             self._remove(uids)
         elif self._has("MOVE"):
@@ -273,12 +266,6 @@ class ImapMailbox:
 
     def _has(self, capability: str) -> bool:
         return bool(self._ask("its capabilities", self._client.has_capability, capability))
-
-    def _remember(self, uids: list[int]) -> None:
-        if self._keywords:
-            self._mark(uids, DONE)
-        else:
-            self.position = Position(self._uidvalidity, max(uids[-1], self.position.uid if self.position else 0))
 
     def _mark(self, uids: list[int], *flags: bytes) -> None:
         self._ask("a flag", self._client.add_flags, uids, flags, silent=True)

@@ -79,7 +79,7 @@ class Pop3Mailbox:
         self._connection: _Plain | _Tls | None = None
         self._deleted = False
         self._kept: dict[str, Path] = {}  # what stands in the folders of the Maildir, by its unique name
-        self._keep = Path(source.keep or "").expanduser() if self._after == "move" else None
+        self._keep = Path(source.keep or "") if self._after == "move" else None
 
     # --- the connection -----------------------------------------------------------
 

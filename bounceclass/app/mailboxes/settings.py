@@ -49,8 +49,8 @@ class _Local(Settings, frozen=True, kw_only=True):
 
     @property
     def place(self) -> Path:
-        """The path, with ``~`` for the home directory."""
-        return Path(self.path).expanduser()
+        """The path."""
+        return Path(self.path)
 
 
 class Maildir(_Local, frozen=True, kw_only=True, tag="maildir"):
@@ -72,7 +72,7 @@ class Mbox(_Local, frozen=True, kw_only=True, tag="mbox"):
     @property
     def shelf(self) -> Path:
         """The directory that the other mboxes stand in."""
-        return Path(self.into).expanduser() if self.into else self.place.parent
+        return Path(self.into) if self.into else self.place.parent
 
 
 class Account(Settings, frozen=True, kw_only=True):

@@ -1,0 +1,117 @@
+"""Bring what other software reads up to date: the files of the exports, and the commands that follow them.
+
+A command is owed from before its file is replaced until it has ended with 0, and a mark
+beside the file says so (``.suppressed.then`` for ``suppressed``): whatever fails or is
+killed in between, the next run runs it, though the file itself is up to date by then.
+"""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from bounceclass.app import exports, outputs
+from bounceclass.app.exports import Format, List
+from bounceclass.wire import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from bounceclass.app.config import Config
+    from bounceclass.app.ledger import Ledger
+
+__all__ = ["COMPLAINT", "ExportError", "rendered", "replaced", "update"]
+
+COMPLAINT = "complaint"
+"""The reason of those who complained."""
+
+
+class ExportError(Exception):
+    """What others read cannot be written, or the command that follows failed; the message is one line."""
+
+    temporary = False
+
+
+def update(config: Config, ledger: Ledger, failed: Callable[[ExportError], None]) -> Iterator[tuple[str, bool]]:
+    """Bring the exports of the configuration up to date; yield the name of each, and whether its file changed.
+
+    *failed* is told of each that could not be; it does not keep the others from it.  Raises LedgerError.
+    """
+    for name, wanted in config.export.items():
+        path = Path(wanted.path)
+        try:
+            changed = replaced(path, rendered(ledger, wanted.format, wanted.list), then=wanted.then)
+        except ExportError as error:
+            failed(ExportError(f"[export.{name}]: {error}"))
+        else:
+            yield name, changed
+
+
+def replaced(path: Path, content: bytes, *, then: str | None = None) -> bool:
+    """Write *content* to *path* as a whole, unless it stands there already; return whether it was written.
+
+    *then* is run when it was, and when it is owed from before.  Raises ExportError.
+    """
+    target = path.resolve()
+    owed = target.with_name(f".{target.name}.then")
+    try:
+        changed = not (target.is_file() and target.read_bytes() == content)
+        if changed:
+            if then and not owed.exists():
+                owed.touch()
+            with outputs.replacing(target) as out:
+                out.write(content)
+        if then and owed.exists():
+            _run(then)
+            owed.unlink()
+    except OSError as error:
+        raise ExportError(f"cannot write {path}: {error.strerror}") from None
+    return changed
+
+
+def _run(command: str) -> None:
+    """Run what the configuration wants after a change (``postmap``)."""
+    try:
+        done = subprocess.run(shlex.split(command), check=False)  # noqa: S603 - the owner's own
+    except (OSError, ValueError) as error:  # no such command, or a quotation mark too few
+        raise ExportError(f"then: {getattr(error, 'strerror', error)}") from None
+    if done.returncode:
+        raise ExportError(f"then: ended with {done.returncode}")
+
+
+def rendered(ledger: Ledger, form: Format, chosen: List) -> bytes:
+    """Return a list of *ledger* in the form asked for; who is left out is named on standard error.
+
+    Raises ExportError and LedgerError.
+    """
+    if ledger.hashed:
+        raise ExportError(
+            "the ledger keeps hashes instead of addresses, which cannot be exported: ask bounceclass suppress check -"
+        )
+    return exports.rendered(form, _listed(ledger, chosen), _left_out)
+
+
+def _left_out(address: str) -> None:
+    click.echo(printable(f"left out, for this form cannot have it: {address}"), err=True)
+
+
+def _listed(ledger: Ledger, chosen: List) -> Iterator[exports.Line]:
+    lists = {
+        List.SUPPRESSED: ledger.suppressed,
+        List.COMPLAINTS: ledger.complaints,
+        List.UNMAILABLE: ledger.unmailable,
+    }
+    for one in lists[chosen]():
+        standing = one.standing
+        # of two causes the complaint holds longer
+        complained = standing.complained if chosen is not List.SUPPRESSED else None
+        yield exports.Line(
+            address=one.address or "",
+            reason=COMPLAINT if complained else str(standing.reason),
+            since=complained or standing.since,
+            until=None if complained else standing.until,
+        )

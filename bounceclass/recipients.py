@@ -12,7 +12,7 @@ from bounceclass.words import once
 if TYPE_CHECKING:
     from bounceclass.model import Outcome
 
-__all__ = ["Traffic", "is_address", "mailed"]
+__all__ = ["Traffic", "is_address", "is_plain_address", "mailed"]
 
 MAX_VALUES = 100
 """Fields of one name in which a recipient is looked for."""
@@ -30,6 +30,16 @@ def is_address(name: str | None) -> bool:
     """
     local, _, domain = (name or "").strip().rpartition("@")
     return bool(local and domain)
+
+
+def is_plain_address(name: str) -> bool:
+    """Tell whether *name* is an address and nothing beside it: no white space, no bracket, no other cell of a table.
+
+    What would not be seen it has none of either.
+    """
+    domain = name.rpartition("@")[2]
+    plain = name.isprintable() and " " not in name and not any(mark in domain for mark in '<>(),;"')
+    return plain and is_address(name)
 
 
 class Traffic:

@@ -18,7 +18,7 @@ from bounceclass.model import Kind, Report
 if TYPE_CHECKING:
     from bounceclass.model import Failure
 
-__all__ = ["CSV_HEADER", "cell", "csv_rows", "json_line", "json_schema", "printable", "sisimai"]
+__all__ = ["CSV_HEADER", "as_json", "cell", "csv_rows", "json_line", "json_schema", "printable", "sisimai"]
 
 CSV_HEADER = (
     "source",
@@ -47,11 +47,10 @@ CSV_HEADER = (
 )
 """The columns of ``csv_rows``."""
 
-# C0, DEL and C1; separators that some programs end a line at; halves of surrogate pairs
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
-# the same, and what changes the order or the visibility of its neighbours: marks, bidi overrides and isolates, tags
+# C0, DEL and C1; separators that some programs end a line at; halves of surrogate pairs;
+# what changes the order or the visibility of its neighbours: marks, bidi overrides and isolates, tags
 _UNPRINTABLE = re.compile(
-    r"[\x00-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
+    r"[\x00-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]+"
 )
 # What a spreadsheet takes for the beginning of a formula, full-width forms included
 _FORMULA = tuple("=+-@\uff1d\uff0b\uff0d\uff20")
@@ -66,21 +65,42 @@ def printable(text: str) -> str:
 
 
 def cell(value: object) -> str:
-    """Return *value* as a cell that no spreadsheet runs: None is empty, a formula gets an apostrophe before it."""
+    """Return *value* as a cell that no spreadsheet runs: None is empty, a formula gets an apostrophe before it.
+
+    For what would not be seen there is a space.
+    """
     if value is None:
         return ""
     if isinstance(value, bool):
         return "true" if value else "false"
-    text = _CONTROL.sub(" ", str(value)).strip()
+    text = _UNPRINTABLE.sub(" ", str(value)).strip()
     return f"'{text}" if text.startswith(_FORMULA) else text
 
 
 # --- JSON -----------------------------------------------------------------------
 
 
+def as_json(value: object) -> bytes:
+    """Return *value* as one line of JSON, safe on a terminal: what would not be seen is written as its escape."""
+    return _escaped(msgspec.json.encode(value))
+
+
 def json_line(report: Report, source: str) -> bytes:
-    """Return *report* as one line of JSON with the name of its input before the other keys."""
-    return b'{"source":' + msgspec.json.encode(_CONTROL.sub("\ufffd", source)) + b"," + report.to_json()[1:]
+    """Return *report* as ``as_json`` does, with the name of its input before the other keys."""
+    name = source.encode("utf-8", "replace").decode()  # JSON has no halves of surrogate pairs
+    return _escaped(b'{"source":' + msgspec.json.encode(name) + b"," + report.to_json()[1:])
+
+
+def _escaped(line: bytes) -> bytes:
+    if line.isascii() and b"\x7f" not in line:  # the other controls of ASCII have no place in JSON
+        return line
+    text = line.decode()
+    return line if text.isprintable() else _UNPRINTABLE.sub(_escape, text).encode()  # a regex is slower by far
+
+
+def _escape(found: re.Match[str]) -> str:
+    units = found[0].encode("utf-16-be").hex()
+    return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))
 
 
 def json_schema() -> dict[str, Any]:

@@ -6,7 +6,7 @@ import random
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
-__all__ = ["Made", "bounce", "many", "message"]
+__all__ = ["Made", "bounce", "complaint", "many", "message"]
 
 
 class Made(NamedTuple):
@@ -79,7 +79,8 @@ Message-ID: <letter-{number}@example.com>
 """.encode()
 
 
-def _complaint(number: int) -> bytes:
+def complaint(number: int, address: str) -> bytes:
+    """Return a feedback report on *address*."""
     return f"""\
 Date: Mon, 5 Jan 2026 10:00:00 +0000
 From: feedback@isp.example
@@ -100,7 +101,7 @@ Content-Type: message/feedback-report
 Feedback-Type: abuse
 User-Agent: Loop/1.0
 Version: 1
-Original-Rcpt-To: angry{number}@example.com
+Original-Rcpt-To: {address}
 
 --b--
 """.encode()
@@ -121,7 +122,7 @@ def many(count: int, seed: int) -> list[Made]:
             delayed = bounce(address, "421 4.4.1 Try again later", number=number, action="delayed")
             one = Made(delayed, "Processed")
         elif kind == "complaint":
-            one = Made(_complaint(number), "Complaints")
+            one = Made(complaint(number, f"angry{number}@example.com"), "Complaints")
         elif kind == "vacation":
             one = Made(message(number, "Out of office", "Auto-Submitted: auto-replied"), "Not-a-bounce")
         else:

@@ -460,7 +460,7 @@ def test_rules_check_names_what_is_broken(folder: Path, content: str | None, pro
     else:
         (folder / "general.toml").write_text(content)
     result = run("rules", "check", folder)
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert result.stderr.startswith("Error: the rules are broken: ")
     assert problem in result.stderr
 
@@ -596,3 +596,114 @@ def test_a_limit_on_memory_is_enough_for_any_mbox(tmp_path: Path) -> None:
     first, second = map(json.loads, done.stdout.splitlines())
     assert (first["kind"], second["kind"]) == ("bounce", "none")
     assert first["defects"][0].startswith("size: only the first")
+
+
+@pytest.mark.parametrize("form", ["json", "jsonl", "csv", "sisimai"])
+def test_what_cannot_be_seen_reaches_no_format(form: str, tmp_path: Path) -> None:
+    words = "550 5.1.1 user unknown \x9b31m\u202e\x7f\u200b\u2028"
+    message = tmp_path / "bounce.eml"
+    text = f"From: MAILER-DAEMON@x\nSubject: Undelivered \x9b31m \u202egnp\nContent-Type: text/plain; charset=utf-8\n\n<a@b.cc>: {words}\n"
+    message.write_bytes(text.encode())
+    shown = run("classify", "--format", form, message).stdout
+    assert "user unknown" in shown
+    assert not set(shown) & set("\x9b\u202e\x7f\u200b\u2028")
+
+
+# --- streams that are closed or full ------------------------------------------------
+
+CLOSED = "Error: standard input or output is closed\n"
+FULL_DISK = "Error: No space left on device\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        ("classify bounce.eml >&-", 1, CLOSED),
+        ("classify --format jsonl bounce.eml >&-", 1, CLOSED),
+        ("classify --output out.csv --format csv bounce.eml >&-", 0, ""),
+        ("explain 550 >&-", 1, CLOSED),
+        ("schema >&-", 1, CLOSED),
+        ("anonymise bounce.eml >&-", 1, CLOSED),
+        ("suppress list >&-", 1, CLOSED),
+        ("--help >&-", 1, CLOSED),
+        ("classify bounce.eml >&- 2>&-", 1, ""),
+        ("classify - <&-", 1, "-: Bad file descriptor\n"),
+        ("classify <&-", 1, "-: Bad file descriptor\n"),
+        ("suppress check - <&-", 1, CLOSED),
+        ("suppress import - <&-", 1, CLOSED),
+        ("pipe <&-", 75, CLOSED),
+        ("pipe < bounce.eml >&-", 0, ""),
+        ("--help > /dev/full", 1, FULL_DISK),
+        ("classify bounce.eml > /dev/full", 1, FULL_DISK),
+        ("suppress list > /dev/full", 1, FULL_DISK),
+        ("suppress check - < addresses > /dev/full", 1, FULL_DISK),
+    ],
+)
+def test_what_the_machine_does_is_told_in_one_line(words: str, code: int, said: str, bounce: Path, home: Path) -> None:
+    run("suppress", "add", "fred@example.com")
+    (home / "addresses").write_text("ann@example.com\n")
+    line = f'exec "{sys.executable}" -m bounceclass {words}'
+    done = subprocess.run(["/bin/sh", "-c", line], cwd=home, capture_output=True, check=False, stdin=subprocess.DEVNULL)
+    assert (done.returncode, done.stderr.decode()) == (code, said)
+
+
+def test_a_command_of_the_configuration_that_cannot_be_read(home: Path) -> None:
+    config = home / "c.toml"
+    config.write_text(f"""[export.a]\nformat = "list"\npath = "{home}/a"\nthen = "x 'y"\n""")
+    result = run("suppress", "add", "--config", config, "ann@example.com")
+    assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
+    assert result.stderr.startswith("Error: ")
+    assert result.stderr.endswith(": No closing quotation\n")
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("process", "x\x1b[31m\u202e.eml"),
+        ("anonymise", "x\x1b[31m\u202e.eml"),
+        ("fixture", "add", "--dialect", "postfix", "--name", "x", "x\x1b[31m\u202e.eml"),
+        ("suppress", "import", "x\x1b[31m\u202e.eml"),
+        ("suppress", "add", "x\x1b[31m\u202e.eml"),
+        ("suppress", "export", "--format", "list", "--output", "no/x\x1b[31m\u202e.eml"),
+        ("classify", "--output", "no/x\x1b[31m\u202e.eml", "bounce.eml"),
+        ("classify", "--rules", "x\x1b[31m\u202e.eml", "bounce.eml"),
+        ("classify", "--x\x1b[31m\u202e.eml"),
+        ("x\x1b[31m\u202e.eml",),
+        ("--x\x1b[31m\u202e.eml",),
+        ("config", "check", "--config", "x\x1b[31m\u202e.eml"),
+        ("rules", "check", "x\x1b[31m\u202e.eml"),
+    ],
+)
+def test_no_name_reaches_the_terminal_unescaped(args: tuple[str, ...], bounce: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    monkeypatch.chdir(home)
+    result = run(*args)
+    assert result.exit_code in (1, 2)
+    assert r"x\x1b[31m\u202e.eml" in result.stderr
+    assert not {"\x1b", "\u202e"} & set(result.output)
+
+
+def test_a_name_that_can_be_written_to_is_escaped_too(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(home)
+    assert run("suppress", "export", "--format", "list", "--output", "a\x1b[31m").stdout == "a\\x1b[31m: written\n"
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("classify", "--rules", "mine", "bounce.eml"),
+        ("explain", "550", "--rules", "mine"),
+        ("rules", "check", "mine"),
+        ("rules", "coverage", "--rules", "mine", "mine"),
+        ("config", "check", "--config", "c.toml"),
+        ("process", "--config", "c.toml", "bounces"),
+    ],
+)
+def test_broken_rules_are_a_matter_of_configuration(
+    args: tuple[str, ...], folder: Path, bounce: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "general.toml").write_text("[[rule]]\nid = 1\n")
+    (home / "bounces").mkdir()
+    (home / "c.toml").write_text('rules = ["mine"]\n')
+    monkeypatch.chdir(home)
+    result = run(*args)
+    assert (result.exit_code, result.stderr.startswith("Error: the rules are broken: ")) == (2, True)

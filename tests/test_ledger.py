@@ -259,6 +259,29 @@ def test_complaints_are_a_list_of_their_own(place: str) -> None:
         assert list(ledger.mailable(people)) == ["ann@example.com", "bob@example.com"]
 
 
+def test_a_complaint_releases_nobody(place: str) -> None:
+    clock = Clock()
+    with Ledger.open(place, policy=STRICT, clock=clock) as ledger:
+        ledger.add(["byhand@example.com", "other@example.com"])
+        record(ledger, mail("dead@example.com", clock()))
+        clock.wait(1)
+        names = ["byhand@example.com", "dead@example.com", "living@example.com"]
+        done = record(ledger, *(complaint(name) for name in names))
+        assert (sorted(done.complaints), done.released) == (names, ())
+        suppressed = {one.address: one.standing.reason for one in ledger.suppressed()}
+        assert suppressed == {
+            "byhand@example.com": "manual", "other@example.com": "manual", "dead@example.com": "user_unknown",
+        }  # fmt: skip
+        assert len(suppressed) == ledger.states()[State.SUPPRESSED]
+        assert sorted(one.address or "" for one in ledger.complaints()) == names
+        assert sorted(one.address or "" for one in ledger.unmailable()) == sorted([*names, "other@example.com"])
+        clock.wait(400)  # what the policy suppressed ends, a complaint does not
+        assert sorted(one.address or "" for one in ledger.suppressed()) == ["byhand@example.com", "other@example.com"]
+        assert sorted(one.address or "" for one in ledger.unmailable()) == sorted([*names, "other@example.com"])
+        assert ledger.release(names) == 3
+        assert [one.address for one in ledger.unmailable()] == ["other@example.com"]
+
+
 @pytest.mark.parametrize(("kind", "what"), [("fraud", "complaint"), ("never-heard-of", "complaint"), ("not-spam", "life"), ("virus", None)])  # fmt: skip
 def test_what_a_feedback_report_says_of_the_address(kind: str, what: str | None, tmp_path: Path) -> None:
     with Ledger.open(tmp_path / "ledger.db", clock=Clock()) as ledger:

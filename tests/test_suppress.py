@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import random
 import re
 import signal
 import sqlite3
@@ -12,11 +13,11 @@ import subprocess
 import sys
 from contextlib import closing
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from messages import bounce
+from messages import bounce, complaint
 
 import bounceclass
 from bounceclass.app import exports
@@ -25,11 +26,9 @@ from bounceclass.app.exports import Format, Line
 from bounceclass.app.ledger import Ledger
 from bounceclass.app.policyfile import load
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
 pytestmark = pytest.mark.usefixtures("home")
 
+EXAMPLES = Path(__file__).parent.parent / "examples"
 DAY = datetime(2026, 2, 3, 4, 5, 6, tzinfo=UTC)
 LINES = [
     Line(address="Fred@example.com", reason="user_unknown", since=DAY),
@@ -84,6 +83,15 @@ def test_an_address_that_a_form_cannot_have_is_left_out_and_named(form: Format, 
     lines, named = rendered(form, ODD)
     assert named == [ODD[index].address for index in left_out]
     assert len(lines) == len(ODD) - len(left_out) + (form is Format.CSV)
+
+
+@pytest.mark.parametrize(
+    ("form", "expected"),
+    [(Format.CSV, "a b@example.com,manual,,"), (Format.JSONL, r'{"address":"a\u202e\u200bb@example.com","reason":"manual","since":null,"until":null}')],
+)  # fmt: skip
+def test_what_cannot_be_seen_is_shown(form: Format, expected: str) -> None:
+    lines, _ = rendered(form, [Line(address="a\u202e\u200bb@example.com", reason="manual")])
+    assert lines[-1] == expected
 
 
 def test_no_cell_is_a_formula() -> None:
@@ -183,6 +191,56 @@ def test_import(book: Ledger, tmp_path: Path) -> None:
     assert book.is_suppressed("=3@example.com")
 
 
+@pytest.mark.parametrize(
+    ("content", "addresses", "wrong"),
+    [
+        (b"a@b.cc\nd@e.ff\n", ["a@b.cc", "d@e.ff"], 0),
+        (b"a@b.cc;bounced\r\nd@e.ff;x\r\n", ["a@b.cc", "d@e.ff"], 0),
+        (b"email\twhy\r\na@b.cc\tbounced, twice\r\n\tno@first.cell\r\n", ["a@b.cc"], 1),
+        (b"\xef\xbb\xbf\"E-Mail\";\"why\"\r\n\"a@b.cc\";\"x;y\"\r\n", ["a@b.cc"], 0),
+        (b'"a,b@example.com",manual,2026\na@b.cc,"said ""no"""\n', ["a,b@example.com", "a@b.cc"], 0),
+        (b'a@b.cc,"a note\nof@two.lines"\nd@e.ff,x\n', ["a@b.cc", "d@e.ff"], 0),
+        (b"# ours\n\n  a@b.cc  , x\n", ["a@b.cc"], 0),
+        (b'"john"@example.com\n', ['"john"@example.com'], 0),
+        (b"'=1+1@b.cc,x\n'tis@b.cc,x\n", ["=1+1@b.cc", "'tis@b.cc"], 0),
+        ("j\u00f6rg@b\u00fccher.example\n".encode(), ["j\u00f6rg@b\u00fccher.example"], 0),
+        # what is none: nothing of it is guessed
+        (b"a@b.cc,x\nd@e.ff;x\n", ["a@b.cc"], 1),
+        (b"Fred <fred@example.com>\n", [], 1),
+        (b"two words@example.com\na\x1b[31m@b.cc\na\x00@b.cc\n", [], 3),
+        ("a\u202e@b.cc\na\u200b@b.cc\na\u00a0@b.cc\n".encode(), [], 3),
+        (b"a\xff@b.cc\n", [], 1),
+        (b'a@b.cc,"no end\nd@e.ff\ng@h.ii\n', [], 3),
+        (b'a@b.cc,x\n"d@e.ff"x,y\ng@h.ii,x\n', ["a@b.cc", "g@h.ii"], 1),
+        (b"a@b.cc\rd@e.ff\r", ["a@b.cc", "d@e.ff"], 0),
+        ("a@b.cc\n".encode("utf-16"), [], 2),
+        (random.Random(1).randbytes(100_000), [], None),
+    ],
+)  # fmt: skip
+def test_what_an_import_understands(content: bytes, addresses: list[str], wrong: int | None, book: Ledger) -> None:
+    book.release("fred@example.com")
+    result = run("suppress", "import", "-", stdin=content)
+    assert sorted(one.address or "" for one in book.suppressed()) == sorted(addresses)
+    counted = re.fullmatch(r"(\d+) added, 0 were on the list, (\d+) lines without an address\n", result.stdout)
+    assert counted and int(counted[1]) == len(addresses)
+    assert int(counted[2]) == wrong if wrong is not None else int(counted[2]) > 300
+    assert result.exit_code == (1 if wrong != 0 else 0)
+
+
+def test_an_import_names_the_first_few_it_does_not_understand(book: Ledger) -> None:
+    lines = [b"nobody\x1b[31m"] * 12 + [b"x" * 100_000]
+    result = run("suppress", "import", "-", stdin=b"\n".join(lines))
+    assert result.stderr == "no address: nobody\\x1b[31m\n" * 10 + "... and 3 more\n"
+    result = run("suppress", "import", "-", stdin=lines[-1])
+    assert result.stderr == f"no address: {'x' * 200}...\n"
+
+
+@pytest.mark.parametrize("address", ["two words@example.com", "a\u202e@b.cc", "a@b.cc;bounced", "a@b.cc,bounced", "<a@b.cc>", "a@b\t.cc"])  # fmt: skip
+def test_only_an_address_can_be_suppressed_by_hand(address: str, book: Ledger) -> None:
+    result = run("suppress", "add", address)
+    assert (result.exit_code, "no address: " in result.stderr) == (2, True)
+
+
 def test_what_is_exported_can_be_imported(book: Ledger, tmp_path: Path) -> None:
     for form in ("list", "csv"):
         content = run("suppress", "export", "--format", form).stdout
@@ -198,7 +256,47 @@ def test_export(book: Ledger, home: Path) -> None:
     assert run(*args).stdout == f"{target}: unchanged\n"
     assert run("suppress", "export", "--format", "list", "--complaints").stdout == ""
     assert "Name a --format" in run("suppress", "export").stderr
-    assert "need a --format" in run("suppress", "export", "--output", "x").stderr
+    assert "--unmailable need a --format" in run("suppress", "export", "--output", "x").stderr
+
+
+def test_who_complained_stays_on_the_list(book: Ledger) -> None:
+    run("suppress", "add", "byhand@example.com")
+    for number, address in enumerate(("fred@example.com", "byhand@example.com", "living@example.com")):
+        assert run("pipe", stdin=complaint(number, address)).exit_code == 0
+    listed = [line.split()[:2] for line in run("suppress", "list").stdout.splitlines()[1:]]
+    assert sorted(listed) == [["byhand@example.com", "manual"], ["fred@example.com", "user_unknown"]]
+    lists = {
+        (): ["byhand@example.com", "fred@example.com"],
+        ("--complaints",): ["byhand@example.com", "fred@example.com", "living@example.com"],
+        ("--unmailable",): ["byhand@example.com", "fred@example.com", "living@example.com"],
+    }
+    for options, expected in lists.items():
+        exported = run("suppress", "export", "--format", "list", *options).stdout.splitlines()
+        assert sorted(exported) == expected, options
+
+
+def test_a_list_of_both_says_of_everybody_what_holds_longest(book: Ledger) -> None:
+    book.add("byhand@example.com")
+    book.complain(["fred@example.com", "living@example.com"])
+    rows = csv.DictReader(io.StringIO(run("suppress", "export", "--format", "csv", "--unmailable").stdout, newline=""))
+    assert {row["address"]: (row["reason"], row["until"]) for row in rows} == {
+        "byhand@example.com": ("manual", ""),
+        "fred@example.com": ("complaint", ""),
+        "living@example.com": ("complaint", ""),
+    }
+    result = run("suppress", "export", "--format", "list", "--unmailable", "--complaints")
+    assert (result.exit_code, "one list" in result.stderr) == (2, True)
+
+
+@pytest.mark.parametrize("server", ["postfix", "exim"])
+def test_the_example_keeps_complainers_out_too(server: str, book: Ledger, home: Path) -> None:
+    text = (EXAMPLES / server / "config.toml").read_text().replace("/var/lib/bounceclass", str(home))
+    config = home / "c.toml"
+    config.write_text(re.sub("(?m)^(url|then) = .*\n", "", text))
+    book.complain("living@example.com")
+    assert run("suppress", "export", "--config", config).stdout == f"{server}: written\n"
+    mapped = (home / "suppressed").read_text().splitlines()
+    assert sorted(re.split("[ :]", line)[0] for line in mapped) == ["fred@example.com", "living@example.com"]
 
 
 def test_exports_of_the_configuration(book: Ledger, home: Path) -> None:

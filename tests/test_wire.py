@@ -118,6 +118,11 @@ def test_printable_is_one_line_that_can_be_encoded(text: str) -> None:
         ("a\x00b\r\nc", "a b c"),
         ("=\x1b", "'="),
         ('a,b"c', 'a,b"c'),
+        ("a\u2028b\x9bc", "a b c"),
+        ("a\u202e\u2066\x85b", "a b"),
+        ("\u200b=1", "'=1"),
+        ("\ufeff=1", "'=1"),
+        ("fr\u200bed@example.com", "fr ed@example.com"),
     ],
 )
 def test_cell(value: object, expected: str) -> None:
@@ -126,7 +131,9 @@ def test_cell(value: object, expected: str) -> None:
 
 @given(st.text(st.characters()))
 def test_no_cell_is_a_formula(text: str) -> None:
-    assert not wire.cell(text).lstrip().startswith(tuple("=+-@\t\r"))
+    shown = wire.cell(text)
+    assert not shown.lstrip().startswith(tuple("=+-@\t\r"))
+    assert wire.printable(shown) == shown
 
 
 def test_csv_rows() -> None:
@@ -158,10 +165,39 @@ def test_csv_rows() -> None:
     assert wire.csv_rows(COMPLAINT, "b.eml") == []
 
 
-def test_json_line_is_the_report_with_its_source() -> None:
-    line = wire.json_line(REPORT, 'od"d\n.eml')
-    assert line.count(b"\n") == 0
-    assert json.loads(line) == {"source": 'od"d\ufffd.eml', **REPORT.to_dict()}
+@pytest.mark.parametrize(
+    ("source", "kept"),
+    [('od"d\n.eml', 'od"d\n.eml'), ("a\u202egpj.eml", "a\u202egpj.eml"), ("a\udcff.eml", "a?.eml")],
+)
+def test_json_line_is_the_report_with_its_source(source: str, kept: str) -> None:
+    line = wire.json_line(REPORT, source)
+    assert len(line.decode().splitlines()) == 1
+    assert json.loads(line) == {"source": kept, **REPORT.to_dict()}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("user unknown", b'"user unknown"'),
+        ("na\u00efve \u65e5\u672c \U0001f600", '"na\u00efve \u65e5\u672c \U0001f600"'.encode()),
+        ("\x1b[31m\n", rb'"\u001b[31m\n"'),
+        ("\x7f\x9b31m\x85", rb'"\u007f\u009b31m\u0085"'),
+        ("a\u202egpj\u2066\u200b\ufeff", rb'"a\u202egpj\u2066\u200b\ufeff"'),
+        ("\u2028\u2029", rb'"\u2028\u2029"'),
+        ("\U000e0041", rb'"\udb40\udc41"'),
+        ("back\\\u202e\\", rb'"back\\\u202e\\"'),
+    ],
+)
+def test_json(text: str, expected: bytes) -> None:
+    assert wire.as_json(text) == expected
+    assert json.loads(expected) == text
+
+
+@given(st.text())
+def test_json_is_one_line_of_what_can_be_seen(text: str) -> None:
+    line = wire.as_json({"text": text})
+    assert json.loads(line) == {"text": text}
+    assert wire.printable(line.decode()) == line.decode()
 
 
 def _definition(name: str) -> list[str]:

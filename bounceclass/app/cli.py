@@ -1,12 +1,13 @@
 """The command line: ``bounceclass classify``, ``explain``, ``schema``, and the commands of other modules.
 
-Exit codes: 0 done, 1 some input could not be read or judged, 2 usage; 130 after Ctrl-C
+Exit codes: 0 done, 1 some input could not be read or judged, 2 usage or broken rules; 130 after Ctrl-C
 and 141 when the reader of a pipe has gone, as a shell has them for any program.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sys
 from functools import partial
@@ -25,21 +26,39 @@ from bounceclass.app.run import pipe, process
 from bounceclass.app.suppress import suppress
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from bounceclass.model import Report
 
 __all__ = ["cli"]
 
+USAGE = 2
 INTERRUPTED = 130
 READER_GONE = 141
 
 
 class _Group(click.Group):
-    """A group whose commands end without a traceback, whatever the machine does to them."""
+    """A group whose commands end in one line and without a traceback, whatever the machine does to them.
+
+    Python's development mode (``python -X dev -m bounceclass``) has the traceback.
+    """
+
+    def main(self, args: Sequence[str] | None = None, *, standalone_mode: bool = True, **extra: Any) -> Any:  # type: ignore[override]  # as it is called
+        if not standalone_mode:
+            return super().main(args, standalone_mode=False, **extra)
+        _fill_closed()
+        try:
+            code = super().main(args, standalone_mode=False, **extra)
+            sys.stdout.flush()
+        except Exception as error:
+            if sys.flags.dev_mode:
+                raise
+            code = _told(error)
+        sys.exit(code)
 
     def invoke(self, ctx: click.Context) -> Any:
+        """Run the command that was asked for; click itself would say of these two that something went wrong."""
         try:
             result = super().invoke(ctx)
             sys.stdout.flush()
@@ -49,12 +68,45 @@ class _Group(click.Group):
         except KeyboardInterrupt:
             _write_no_more()
             ctx.exit(INTERRUPTED)
-        except bounceclass.BrokenRules as error:
-            raise click.ClickException(f"the rules are broken: {error}") from None
-        except OSError as error:
-            where = f"{error.filename}: " if error.filename else ""
-            raise click.ClickException(f"{where}{error.strerror or error}") from None
         return result
+
+
+def _fill_closed() -> None:
+    """Fill the places of standard streams that are closed, or the next file to be opened would come to stand there.
+
+    What stands there instead fails as a closed one does.
+    """
+    places = (("stdin", os.O_WRONLY, "r"), ("stdout", os.O_RDONLY, "w"), ("stderr", os.O_WRONLY, "w"))
+    for name, direction, mode in places:
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, direction), mode, encoding="utf-8"))
+
+
+def _told(error: Exception) -> int:
+    """Say in one line what *error* is, harmless on a terminal, and return the exit code."""
+    if isinstance(error, OSError):
+        _write_no_more()
+    if isinstance(error, BrokenPipeError):
+        return READER_GONE
+    if isinstance(error, click.Abort):
+        return INTERRUPTED
+    shown = error if isinstance(error, click.ClickException) else click.ClickException(_words(error))
+    text = wire.printable(shown.format_message())  # it may quote a file name or an argument
+    shown.format_message = lambda: text  # type: ignore[method-assign]
+    with contextlib.suppress(OSError):  # standard error may be full
+        shown.show()
+    return USAGE if isinstance(error, bounceclass.BrokenRules) else shown.exit_code
+
+
+def _words(error: Exception) -> str:
+    if isinstance(error, bounceclass.BrokenRules):
+        return f"the rules are broken: {error}"
+    if not isinstance(error, OSError):
+        return f"{type(error).__name__}: {error}"
+    if error.filename is None and error.errno == errno.EBADF:
+        return "standard input or output is closed"
+    where = f"{error.filename}: " if error.filename else ""
+    return f"{where}{error.strerror or error}"
 
 
 def _write_no_more() -> None:
@@ -89,7 +141,7 @@ def cli() -> None:
       cat bounce.eml | bounceclass classify -
       zcat bounces.mbox.gz | bounceclass classify --jobs 4 --format jsonl -
 
-    Exit code: 0 done, 1 some input could not be read, 2 usage.
+    Exit code: 0 done, 1 some input could not be read, 2 usage or broken rules.
     """
 )
 @click.argument("paths", nargs=-1, metavar="[PATH|-]...")
@@ -125,7 +177,7 @@ def classify(
     A PATH is a message, an mbox, a Maildir or a directory of them; - is standard input,
     which is also read where no PATH is given.
     """
-    if not paths and (sys.stdin is None or sys.stdin.isatty()):
+    if not paths and sys.stdin.isatty():
         raise click.UsageError(
             "Nothing to read: name a file, a directory or an mbox, or send a message to standard input."
         )
@@ -139,7 +191,7 @@ def classify(
     with outputs.opened(output) as out:
         terminal = output is None and sys.stdout.isatty()
         writer = outputs.writer(form, out, terminal=terminal, lang=lang, why=why, only_unmatched=unmatched)
-        items = sources.read(paths, sys.stdin.buffer if sys.stdin else None)
+        items = sources.read(paths, sys.stdin.buffer)
         if sys.stderr.isatty() and (unmatched or not terminal):
             items = outputs.with_progress(items, sources.size(paths))
         work = partial(_judge, form=form, classify=partial(bounceclass.classify, lang=lang, rules=known))
@@ -206,7 +258,7 @@ def explain(query: tuple[str, ...], provider: str | None, form: str, folders: tu
         raise click.BadParameter(str(error), param_hint="--provider") from None
     out = sys.stdout.buffer
     if form == "json":
-        out.write(found.to_json() + b"\n")
+        out.write(wire.as_json(found) + b"\n")
     else:
         show.explanation(found, lang, out, terminal=sys.stdout.isatty())
 

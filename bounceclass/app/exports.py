@@ -12,11 +12,10 @@ from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
-import msgspec
 from msgspec import Struct
 
-from bounceclass.recipients import is_address
-from bounceclass.wire import cell
+from bounceclass.recipients import is_plain_address
+from bounceclass.wire import as_json, cell
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -48,6 +47,8 @@ class List(StrEnum):
 
     SUPPRESSED = "suppressed"
     COMPLAINTS = "complaints"
+    UNMAILABLE = "unmailable"
+    """Both, each address once: for whatever reads one list only, such as a mail server."""
 
 
 class Line(Struct, frozen=True, kw_only=True):
@@ -93,7 +94,7 @@ _FORMS = {
     Format.CSV: _Form(
         lambda one: _csv_line(one.address, one.reason, one.since, one.until), head=_csv_line(*_CSV_HEADER)
     ),
-    Format.JSONL: _Form(lambda one: msgspec.json.encode(one).decode() + "\n"),
+    Format.JSONL: _Form(lambda one: as_json(one).decode() + "\n"),
     Format.POSTFIX: _Form(lambda one: f"{one.address.lower()} REJECT 5.7.1 {_refusal(one)}\n", refused='#"\\'),
     Format.EXIM: _Form(lambda one: f"{one.address.lower()}: {_refusal(one)}\n", refused='#":\\'),
     Format.SENDMAIL: _Form(
@@ -121,9 +122,4 @@ def rendered(form: Format, listed: Iterable[Line], left_out: Callable[[str], Non
 
 
 def _fits(address: str, refused: str) -> bool:
-    return (
-        is_address(address)
-        and address.isprintable()
-        and " " not in address
-        and not any(mark in address for mark in refused)
-    )
+    return is_plain_address(address) and not any(mark in address for mark in refused)

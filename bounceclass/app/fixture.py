@@ -129,7 +129,7 @@ def add(ctx: click.Context, path: str, dialect: str, name: str | None, folder: P
     for target, content in zip(paths, (done.message, _expectation(report).encode()), strict=True):
         with target.open("xb") as out:
             out.write(content)
-        click.echo(str(target))
+        click.echo(wire.printable(str(target)))
     click.echo(f"Now read {paths[0].name} for names that are left, correct {paths[1].name}, and run the tests.")
     ctx.exit(1 if done.differences else 0)
 

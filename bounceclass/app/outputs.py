@@ -103,7 +103,7 @@ def _json_line(report: Report, source: str) -> bytes:
 
 
 def _sisimai(report: Report, source: str) -> bytes:
-    return b",\n".join(map(msgspec.json.encode, wire.sisimai(report, source)))
+    return b",\n".join(map(wire.as_json, wire.sisimai(report, source)))
 
 
 def _csv(report: Report, source: str) -> bytes:

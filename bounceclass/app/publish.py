@@ -100,12 +100,18 @@ def _left_out(address: str) -> None:
 
 
 def _listed(ledger: Ledger, chosen: List) -> Iterator[exports.Line]:
-    complaints = chosen is List.COMPLAINTS
-    for one in ledger.complaints() if complaints else ledger.suppressed():
+    lists = {
+        List.SUPPRESSED: ledger.suppressed,
+        List.COMPLAINTS: ledger.complaints,
+        List.UNMAILABLE: ledger.unmailable,
+    }
+    for one in lists[chosen]():
         standing = one.standing
+        # of two causes the complaint holds longer
+        complained = standing.complained if chosen is not List.SUPPRESSED else None
         yield exports.Line(
             address=one.address or "",
-            reason=COMPLAINT if complaints else str(standing.reason),
-            since=standing.complained if complaints else standing.since,
-            until=None if complaints else standing.until,
+            reason=COMPLAINT if complained else str(standing.reason),
+            since=complained or standing.since,
+            until=None if complained else standing.until,
         )

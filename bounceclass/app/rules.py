@@ -42,7 +42,7 @@ def rules() -> None:
       bounceclass rules check
       bounceclass rules check my-rules
 
-    Exit code: 0 every row proves itself, 1 some do not, 2 usage.
+    Exit code: 0 every row proves itself, 1 some do not, 2 usage, or rules that cannot be read.
     """
 )
 @click.argument("folders", nargs=-1, metavar="[DIR]...", type=FOLDER)

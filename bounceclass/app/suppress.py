@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bounceclass.app import publish, show
+from bounceclass.app import imports, publish, show
 from bounceclass.app.exports import Format, List
 from bounceclass.app.options import configured, ledger_as_it_is, plainly, settings
 from bounceclass.app.publish import COMPLAINT
 from bounceclass.app.sources import STDIN
-from bounceclass.recipients import is_address
+from bounceclass.recipients import is_plain_address
 from bounceclass.wire import printable
 
 if TYPE_CHECKING:
@@ -29,6 +29,10 @@ __all__ = ["suppress"]
 
 SUPPRESSED = 3
 """Exit code of ``check``."""
+MAX_NAMED = 10
+"""Lines without an address that are named after an import."""
+MAX_SHOWN = 200
+"""Characters that are shown of one."""
 
 
 @contextmanager
@@ -184,6 +188,8 @@ def release(path: Path | None, given: tuple[str, ...], note: str) -> None:
     Examples:
       bounceclass suppress import old-list.txt --note "from the old system"
       bounceclass suppress import - < bounced.csv
+
+    Exit code: 0 done, 1 some lines have no address, 2 usage.
     """,
 )
 @click.argument("file", type=click.File("rb"))
@@ -192,20 +198,19 @@ def release(path: Path | None, given: tuple[str, ...], note: str) -> None:
 @settings
 @click.pass_context
 def import_(ctx: click.Context, path: Path | None, file: IO[bytes], complaints: bool, note: str) -> None:
-    """Suppress the addresses of a file by hand: one a line, or the first cell of each row of a CSV file."""
-    wrong: list[str] = []
-    found: list[str] = []
-    for line in _lines(file):
-        cell = line.partition(",")[0].strip().strip('"').removeprefix("'")
-        if is_address(cell):
-            found.append(cell)
-        elif cell and cell.casefold() not in ("address", "email", "e-mail", "recipient"):
-            wrong.append(line)
+    """Suppress the addresses of a file by hand: one a line, or the first cell of each row of a CSV file.
+
+    Its cells may end with a comma, a semicolon or a tab. Lines without an address are named and passed over.
+    """
+    found, wrong = imports.addresses(file)
     with _opened(path, create=True) as (config, ledger):
         done = (ledger.complain if complaints else ledger.add)(found, note=note)
         click.echo(f"{done} added, {len(found) - done} were on the list, {len(wrong)} lines without an address")
-        for line in wrong[:10]:
-            click.echo(printable(f"no address: {line}"), err=True)
+        for line in wrong[:MAX_NAMED]:
+            shown = line if len(line) <= MAX_SHOWN else f"{line[:MAX_SHOWN]}..."
+            click.echo(printable(f"no address: {shown}"), err=True)
+        if len(wrong) > MAX_NAMED:
+            click.echo(f"... and {len(wrong) - MAX_NAMED} more", err=True)
         _update(config, ledger)
     ctx.exit(1 if wrong else 0)
 
@@ -215,7 +220,7 @@ def import_(ctx: click.Context, path: Path | None, file: IO[bytes], complaints: 
     Examples:
       bounceclass suppress export
       bounceclass suppress export --format csv > suppressed.csv
-      bounceclass suppress export --format postfix --output /etc/postfix/suppressed
+      bounceclass suppress export --format postfix --unmailable --output /etc/postfix/suppressed
 
     Without --format these are the exports of the configuration. A file is replaced as a
     whole, and only where what stands in it has changed.
@@ -224,14 +229,17 @@ def import_(ctx: click.Context, path: Path | None, file: IO[bytes], complaints: 
 @click.option("--format", "form", type=click.Choice([str(one) for one in Format]))
 @click.option("--output", type=click.Path(dir_okay=False), metavar="FILE", help="Write to FILE.")
 @which
+@click.option("--unmailable", is_flag=True, help="The suppressed and those who complained, on one list.")
 @settings
-def export(path: Path | None, form: str | None, output: str | None, complaints: bool) -> None:
+def export(path: Path | None, form: str | None, output: str | None, complaints: bool, unmailable: bool) -> None:
     """Write the suppressed addresses in the form that other software reads."""
-    chosen = List.COMPLAINTS if complaints else List.SUPPRESSED
+    if complaints and unmailable:
+        raise click.UsageError("Choose one list: --unmailable has the --complaints too.")
+    chosen = List.COMPLAINTS if complaints else List.UNMAILABLE if unmailable else List.SUPPRESSED
     with _opened(path, create=True) as (config, ledger):  # a mail server wants the map before the first bounce
         if form is None:
-            if output or complaints:
-                raise click.UsageError("--output and --complaints need a --format.")
+            if output or chosen is not List.SUPPRESSED:
+                raise click.UsageError("--output, --complaints and --unmailable need a --format.")
             if not config.export:
                 raise click.UsageError("Name a --format, or add an [export.<name>] to the configuration.")
             for name, changed in _update(config, ledger).items():
@@ -241,7 +249,8 @@ def export(path: Path | None, form: str | None, output: str | None, complaints: 
         if output is None:
             sys.stdout.buffer.write(content)
         else:
-            click.echo(f"{output}: {'written' if publish.replaced(Path(output), content) else 'unchanged'}")
+            changed = publish.replaced(Path(output), content)
+            click.echo(printable(f"{output}: {'written' if changed else 'unchanged'}"))
 
 
 # --- exports ------------------------------------------------------------------------
@@ -281,9 +290,10 @@ def _day(moment: object, never: str = "") -> str:
 
 def _checked(given: tuple[str, ...]) -> tuple[str, ...]:
     for address in given:
-        if not is_address(address):
+        if not is_plain_address(address):
             raise click.BadParameter(
-                f"no address: {address!r} (it takes a local part and a domain)", param_hint="ADDRESS"
+                f"no address: {address!r} (it takes a local part and a domain, and nothing beside them)",
+                param_hint="ADDRESS",
             )
     return given
 

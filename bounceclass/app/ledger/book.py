@@ -264,13 +264,16 @@ class Ledger:
         return self._database.read(work)
 
     def suppressed(self) -> Iterator[Listed]:
-        """Yield every suppressed address, in the order of their keys; complainers are not among them."""
-        table = schema.addresses.c
-        return self._listed(_is_suppressed(self._clock()) & table.complained.is_(None))
+        """Yield every suppressed address, in the order of their keys, whether or not its owner complained too."""
+        return self._listed(_is_suppressed(self._clock()))
 
     def complaints(self) -> Iterator[Listed]:
         """Yield every address whose owner complained, in the order of their keys."""
         return self._listed(schema.addresses.c.complained.isnot(None))
+
+    def unmailable(self) -> Iterator[Listed]:
+        """Yield every address that must not be mailed, for either cause, in the order of their keys."""
+        return self._listed(_is_unmailable(self._clock()))
 
     def _listed(self, which: sa.ColumnElement[bool]) -> Iterator[Listed]:
         table = schema.addresses

@@ -416,7 +416,9 @@ def _ran_out(reading: Reading, verdict: Verdict) -> bool:
 def _confidence(reading: Reading, verdict: Verdict, most: Confidence) -> Confidence:
     specific = reading.is_specific
     by_code = verdict.rule is None
-    if verdict.reason is Reason.UNDETERMINED or (by_code and (not specific or _may_live(reading))):
+    if verdict.reason is Reason.UNDETERMINED or (by_code and not specific):
+        return Confidence.GUESS
+    if by_code and verdict.scope in (Scope.ADDRESS, Scope.DOMAIN) and _may_live(reading):
         return Confidence.GUESS
     level = 2 if specific and not by_code else 1
     level = min(level, _STEPS.index(most)) - reading.disagrees

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import email
+import email.message
 import email.policy
 import io
 import itertools
@@ -292,7 +293,7 @@ def test_reports_are_values() -> None:
     report = bounceclass.classify(RAW)
     assert report == bounceclass.classify(RAW)
     assert pickle.loads(pickle.dumps(report)).to_json() == report.to_json()
-    with pytest.raises(AttributeError):
+    with pytest.raises((AttributeError, TypeError)):
         report.kind = Kind.NONE  # type: ignore[misc]
     assert msgspec.json.decode(report.to_json()) == report.to_dict()
 
@@ -530,13 +531,25 @@ def test_everything_is_explained(query: str) -> None:
 
 
 @pytest.mark.parametrize("policy", [email.policy.compat32, email.policy.default])
-@pytest.mark.parametrize("field", ["Subject: \udcff", "Subject: \xe9 \udcff", "X: \u3042"])
+@pytest.mark.parametrize(
+    "field", ["Subject: \udcff", "Subject: \xe9 \udcff", "X: \u3042", "Content-Type: multipart/mixed; boundary=b"]
+)
 def test_an_email_object_of_text_that_is_not_ascii(policy: email.policy.Policy[Any], field: str) -> None:
     text = f"From: MAILER-DAEMON@x.example\n{field}\n\n<a@b.example>: 550 5.1.1 user unknown \xe9 \udcff\n"
     message = email.message_from_string(text, policy=policy)
     report = bounceclass.classify(message)
     assert [(one.recipient, one.reason) for one in report.failures] == [("a@b.example", "user_unknown")]
     assert report == bounceclass.classify(text)
+
+
+def test_an_email_object_that_email_cannot_write() -> None:
+    message, part = email.message.Message(), email.message.Message()
+    message["From"], message["Content-Type"] = "MAILER-DAEMON@x.example", "text/plain"
+    part.set_payload("<a@b.example>: 550 5.1.1 user unknown")
+    message.attach(part)
+    with pytest.raises((AttributeError, TypeError)):
+        message.as_bytes()
+    assert [one.reason for one in bounceclass.classify(message).failures] == ["user_unknown"]
 
 
 def test_classify_many_is_closed_as_a_generator_is() -> None:

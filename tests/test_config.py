@@ -269,6 +269,23 @@ def test_the_environment_overrides_the_file(file: Path, tmp_path: Path) -> None:
     assert (source.host, password(found)) == ("mail.example.net", SECRET)
 
 
+@pytest.mark.parametrize("named", ["password = 'wrong'", "password_file = '/nowhere'", "password_command = 'false'"])
+@pytest.mark.parametrize("way", ["PASSWORD", "PASSWORD_FILE", "PASSWORD_COMMAND"])
+def test_a_secret_of_the_environment_replaces_the_files_in_whatever_way(
+    file: Path, tmp_path: Path, named: str, way: str
+) -> None:
+    held = secret_in(tmp_path)
+    value = {"PASSWORD": SECRET, "PASSWORD_FILE": str(held), "PASSWORD_COMMAND": f"cat {held}"}[way]
+    assert password(loaded(file, IMAP + named, **{f"BOUNCECLASS_SOURCE_MAIN_{way}": value})) == SECRET
+    found = loaded(file, "[privacy]\n" + named.replace("password", "hash_key"), BOUNCECLASS_PRIVACY_HASH_KEY=SECRET)
+    assert ledger_secrets(found)[1] == SECRET.encode()
+
+
+def test_a_secret_is_named_in_one_way_in_the_environment(file: Path) -> None:
+    said = problem(file, IMAP, BOUNCECLASS_SOURCE_MAIN_PASSWORD=SECRET, BOUNCECLASS_SOURCE_MAIN_PASSWORD_FILE="/x")
+    assert said == "[source.main]: has password and password_file: one is enough"
+
+
 def test_an_environment_variable_that_means_nothing_is_refused(file: Path) -> None:
     assert "did you mean 'BOUNCECLASS_LEDGER_URL'?" in problem(file, "", BOUNCECLASS_LEDGR_URL="x")
 

@@ -236,7 +236,7 @@ def _refuse_unknown(table: dict[str, Any], known: Collection[str], where: str) -
 def _names(kind: type[Struct]) -> dict[str, Any]:
     """Return every key of a table with its type, those by which it names its secrets included."""
     names = {one.name: one.type for one in msgspec.structs.fields(kind)}
-    return names | {key + way: str for key in _secrets(kind) for way in WAYS}
+    return names | {way: str for key in _secrets(kind) for way in _ways(key) if way != key}
 
 
 def _secrets(kind: type[Struct]) -> list[str]:
@@ -244,33 +244,51 @@ def _secrets(kind: type[Struct]) -> list[str]:
     return [one.name for one in msgspec.structs.fields(kind) if Secret in get_args(one.type)]
 
 
+def _ways(key: str) -> tuple[str, ...]:
+    """Return the keys that the secret *key* may be given by."""
+    return (key, *(key + way for way in WAYS))
+
+
 # --- the environment ----------------------------------------------------------------
 
 
 def _override(table: dict[str, Any], environment: Mapping[str, str]) -> None:
-    """Put what the environment says into *table*."""
-    known = dict(_variables(table))
+    """Put what the environment says into *table*; a secret of it replaces the file's, in whatever way that is named."""
+    tables = _tables(table)
+    known = dict(_variables(tables))
+    said: dict[tuple[str, ...], dict[str, Any]] = {}
     for name, text in sorted(environment.items()):
         if not name.startswith(PREFIX) or name == ITSELF:
             continue
         if name not in known:
             raise ConfigError(f"the environment: there is no {name}{nearest(name, known)}")
-        (*path, key), kind = known[name]
+        path, key, kind = known[name]
+        said.setdefault(path, {})[key] = _resolved(_value(text, kind), Path(), key)
+    for path, values in said.items():
         inner = table
         for step in path:
             inner = inner.setdefault(step, {})
-        inner[key] = _resolved(_value(text, kind), Path(), key)
+        for ways in map(_ways, _secrets(tables[path])):
+            if not values.keys().isdisjoint(ways):
+                for way in ways:
+                    inner.pop(way, None)
+        inner.update(values)
 
 
-def _variables(table: dict[str, Any]) -> Iterator[tuple[str, tuple[tuple[str, ...], Any]]]:
-    """Yield every variable that has a meaning, with the key it stands for and the type of that."""
-    tables: list[tuple[tuple[str, ...], type[Struct]]] = [((), Config)]
-    tables += [((name,), kind) for name, kind in TABLES.items()]
-    tables += [(("source", name), mailboxes.TYPES[source["type"]]) for name, source in table.get("source", {}).items()]
-    for path, kind in tables:
+def _tables(table: dict[str, Any]) -> dict[tuple[str, ...], type[Struct]]:
+    """Return the type of every table that the environment may set keys of."""
+    tables: dict[tuple[str, ...], type[Struct]] = {(): Config}
+    tables |= {(name,): kind for name, kind in TABLES.items()}
+    tables |= {("source", name): mailboxes.TYPES[source["type"]] for name, source in table.get("source", {}).items()}
+    return tables
+
+
+def _variables(tables: dict[tuple[str, ...], type[Struct]]) -> Iterator[tuple[str, tuple[tuple[str, ...], str, Any]]]:
+    """Yield every variable that has a meaning, with the table and the key it stands for, and the type of that."""
+    for path, kind in tables.items():
         for key, type_ in _names(kind).items():
             if path or key in TOP:
-                yield PREFIX + "_".join((*path, key)).upper().replace("-", "_"), ((*path, key), type_)
+                yield PREFIX + "_".join((*path, key)).upper().replace("-", "_"), (path, key, type_)
 
 
 def _value(text: str, kind: Any) -> Any:
@@ -318,7 +336,7 @@ def _with_secrets(table: dict[str, Any], kind: type[Struct], where: str) -> dict
     """Return *table* with each secret under its own key, however the file names it; it is got when it is needed."""
     made = dict(table)
     for key in _secrets(kind):
-        given = {name: made.pop(name) for name in (key, *(key + way for way in WAYS)) if name in made}
+        given = {name: made.pop(name) for name in _ways(key) if name in made}
         for name, value in given.items():
             if not isinstance(value, str):
                 raise ConfigError(f"{where}: {name} is text: put it in quotes")

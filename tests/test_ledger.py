@@ -28,7 +28,7 @@ from servers import Postgres, postgres_missing
 import bounceclass
 from bounceclass.app import policyfile
 from bounceclass.app.incidents import IncidentRules, Verdict, hour_of
-from bounceclass.app.ledger import Judged, Ledger, LedgerError, NoLedger, Recorded, schema
+from bounceclass.app.ledger import Judged, Ledger, LedgerError, Misconfigured, NoLedger, Recorded, schema
 from bounceclass.app.ledger.database import CONNECTIONS, Database
 from bounceclass.app.ledger.records import Keys, message_key
 from bounceclass.app.policy import State, What
@@ -567,7 +567,7 @@ def test_one_key_for_a_ledger(first: bytes | None, then: bytes | None, complaint
     place = tmp_path / "ledger.db"
     Ledger.open(place, hash_key=first).close()
     Ledger.open(place, hash_key=first).close()
-    with pytest.raises(LedgerError) as caught:
+    with pytest.raises(Misconfigured) as caught:
         Ledger.open(place, hash_key=then)
     assert str(caught.value) == f"{place}: {complaint}"
 
@@ -581,7 +581,7 @@ def test_one_key_for_a_ledger(first: bytes | None, then: bytes | None, complaint
     ],
 )  # fmt: skip
 def test_wrong_keys(wrong: dict[str, Any], complaint: str, tmp_path: Path) -> None:
-    with pytest.raises(LedgerError) as caught:
+    with pytest.raises(Misconfigured) as caught:
         Ledger.open(tmp_path / "ledger.db", **wrong)
     assert str(caught.value) == complaint
     assert not (tmp_path / "ledger.db").exists()

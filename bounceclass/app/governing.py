@@ -233,8 +233,9 @@ def check(ctx: click.Context, path: Path | None, connect: bool) -> None:
 
 def _described(found: Config) -> list[str]:
     import bounceclass
-    from bounceclass.app.config import ConfigError
-    from bounceclass.app.ledger import LedgerError
+    from bounceclass.app.config import ConfigError, server_url
+    from bounceclass.app.ledger import Misconfigured
+    from bounceclass.app.ledger.book import MIN_KEY, check_keys
     from bounceclass.app.ledger.database import shown
     from bounceclass.app.mailboxes import lock_name
     from bounceclass.app.policyfile import load
@@ -243,9 +244,17 @@ def _described(found: Config) -> list[str]:
     policy = load(found.policy)
     try:
         ledger = shown(found.ledger_url)
-    except LedgerError as error:
+    except Misconfigured as error:
         raise ConfigError(f"[ledger]: url: {error}") from None
-    lines = [f"ledger         {ledger}{', addresses as keyed hashes' if found.privacy.hash_key else ''}"]
+    if found.ledger.password:
+        server_url(found)
+    if key := found.privacy.hash_key:
+        given = bytes(MIN_KEY) if key.given is None else key.given.encode("utf-8", "surrogateescape")
+        try:
+            check_keys(given, keep_raw=found.ledger.keep_raw)
+        except Misconfigured as error:
+            raise ConfigError(f"[privacy]: hash_key: {error}") from None
+    lines = [f"ledger         {ledger}{', addresses as keyed hashes' if key else ''}"]
     lines.append(f"policy         {policy.name}: {policy.summary}")
     lines += [f"rules          {folder}" for folder in found.rules]
     for name, source in found.source.items():

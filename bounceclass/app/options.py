@@ -76,7 +76,7 @@ def failures() -> tuple[type[Exception], ...]:
 def exit_code(error: Exception) -> int:
     """Return 75 for one of ``failures`` that may go better next time, 2 for the configuration, 1 for the rest."""
     if isinstance(error, ValueError):
-        return 2  # ConfigError and BrokenPolicy
+        return 2  # ConfigError, BrokenPolicy and the ledger's Misconfigured
     return os.EX_TEMPFAIL if getattr(error, "temporary", True) else 1
 
 

@@ -14,7 +14,7 @@ from bounceclass.app import policyfile
 from bounceclass.app.incidents import Incident, Ruling, Verdict
 from bounceclass.app.ledger import records, schema
 from bounceclass.app.ledger.answers import Listed, Recorded, Run, Why
-from bounceclass.app.ledger.database import Database, LedgerError, NoLedger, chunks
+from bounceclass.app.ledger.database import Database, LedgerError, Misconfigured, NoLedger, chunks
 from bounceclass.app.ledger.derive import Derivation, standing_of
 from bounceclass.app.ledger.records import Judged
 from bounceclass.app.policy import MANUAL, Event, Policy, Standing, State, What, decide
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from bounceclass.app.ledger.derive import Changes
     from bounceclass.model import Report
 
-__all__ = ["Ledger"]
+__all__ = ["MIN_KEY", "Ledger", "check_keys"]
 
 WAIT = 30.0
 """Seconds that a database may be away or busy before that is an error."""
@@ -45,6 +45,14 @@ PAGE = 2_000
 
 def _now() -> datetime:
     return datetime.now(UTC)
+
+
+def check_keys(hash_key: bytes | None, *, keep_raw: bool) -> None:
+    """Raise Misconfigured where no ledger can be opened so."""
+    if hash_key is not None and len(hash_key) < MIN_KEY:
+        raise Misconfigured(f"the hash key has {len(hash_key)} bytes; give at least {MIN_KEY} random ones")
+    if hash_key is not None and keep_raw:
+        raise Misconfigured("a ledger with hashed addresses keeps no raw mail; leave one of the two off")
 
 
 class Ledger:
@@ -79,12 +87,10 @@ class Ledger:
         keyed hashes; a ledger begun with one opens with that one only.  *keep_raw* keeps whole messages.
         *wait* is how many seconds the database may be away or busy; *clock* tells the time in UTC.
 
-        Raises LedgerError; without *create* no ledger is made, and where there is none, that is NoLedger.
+        Raises LedgerError: Misconfigured for what can never be, the wrong key too.  Without *create* no ledger
+        is made, and where there is none, that is NoLedger.
         """
-        if hash_key is not None and len(hash_key) < MIN_KEY:
-            raise LedgerError(f"the hash key has {len(hash_key)} bytes; give at least {MIN_KEY} random ones")
-        if hash_key is not None and keep_raw:
-            raise LedgerError("a ledger with hashed addresses keeps no raw mail; leave one of the two off")
+        check_keys(hash_key, keep_raw=keep_raw)
         database = Database(place, wait, create=create)
         try:
             database.prepare()
@@ -422,7 +428,7 @@ class Ledger:
                 raise NoLedger(self.place)
             found = self._database.write(lambda connection: self._begin(connection, policy or self._policy))
         if found["keys"] != self._keys.fingerprint:
-            raise LedgerError(f"{self.place}: {_wrong_key(found['keys'], self._keys)}")
+            raise Misconfigured(f"{self.place}: {_wrong_key(found['keys'], self._keys)}")
         if policy is not None and found["policy"] != _written(policy):
             self.adopt(policy)
         else:

@@ -208,7 +208,7 @@ class Job:
         with self.stop.heeded():
             for name, source in self.sources.items():
                 try:
-                    tally.merge(self.work(name, source, ledger))
+                    self.work(name, source, ledger, tally)
                 except (MailboxError, ConfigError, Busy) as error:
                     failures[name] = error
                     code = max(code, exit_code(error))
@@ -242,20 +242,26 @@ class Job:
                 problems.append(error)
         return ledger.open_incidents(), problems
 
-    def work(self, name: str, source: Settings, ledger: Ledger | None) -> Tally:
-        """Work through one source; raises MailboxError, ConfigError, LedgerError and Busy."""
+    def work(self, name: str, source: Settings, ledger: Ledger | None, tally: Tally) -> None:
+        """Work through one source and add what that comes to to *tally*, where it fails too.
+
+        Raises MailboxError, ConfigError, LedgerError and Busy.
+        """
         from bounceclass.app import mailboxes
-        from bounceclass.app.process import locked
+        from bounceclass.app.process import Tally, locked
 
         alone = nullcontext() if self.dry_run else locked(source, self.config.lock_folder)
-        with alone, mailboxes.open(source, dry_run=self.dry_run) as mailbox:
-            self.told("run started", {"source": name})
-            tally = self.through(name, mailbox, ledger)
-            self.ended(name, tally)
-        return tally
+        mine = Tally()
+        try:
+            with alone, mailboxes.open(source, dry_run=self.dry_run) as mailbox:
+                self.told("run started", {"source": name})
+                self.through(name, mailbox, ledger, mine)
+                self.ended(name, mine)
+        finally:
+            tally.merge(mine)
 
-    def through(self, name: str, mailbox: Mailbox, ledger: Ledger | None) -> Tally:
-        """Work through the messages of an open mailbox, a run of the ledger where it has any.
+    def through(self, name: str, mailbox: Mailbox, ledger: Ledger | None, tally: Tally) -> None:
+        """Work through the messages of an open mailbox, a run of the ledger where it has any, as ``work`` does.
 
         Raises MailboxError and LedgerError.
         """
@@ -270,10 +276,11 @@ class Job:
                 run = ledger.begin_run(name)
             return ledger.record_all(judged, run=run)
 
-        tally = work(
+        work(
             mailbox,
             self.judge,
             record if ledger else None,
+            tally,
             source=name,
             batch=self.config.run.batch,
             stopped=self.stop,
@@ -281,7 +288,6 @@ class Job:
         )
         if ledger and run is not None:
             ledger.end_run(run)
-        return tally
 
     def ended(self, name: str, tally: Tally) -> None:
         """Tell what the source *name* came to."""

@@ -374,6 +374,29 @@ def test_any_date_can_be_recorded_twice(tmp_path: Path) -> None:
         ledger.adopt(watchful)
 
 
+def test_a_ledger_with_events_of_year_1(place: str) -> None:
+    """Older versions recorded them; they stop neither another policy, nor what their provider refuses later."""
+    watchful = msgspec.structs.replace(STRICT, incident=IncidentRules(addresses=1, days=1))
+    first, name = datetime(1, 1, 1, tzinfo=UTC), "dead1-0@gmail.example"
+    with Ledger.open(place, policy=STRICT, clock=Clock()) as ledger:
+        record(ledger, *usual(NOW))
+        ledger.release(name)
+        with ledger._database.engine.begin() as connection:
+            query = sa.select(schema.events).where(schema.events.c.address == name, schema.events.c.reason.isnot(None))
+            (row,) = connection.execute(query).mappings()
+            for minute in range(2):  # the second looks back at the first
+                event = {**row, "key": str(minute), "happened_at": first + timedelta(minutes=minute)}
+                connection.execute(sa.insert(schema.events).values(event))
+            connection.execute(sa.insert(schema.hours).values(provider="google", hour=first, addresses=1))
+        for policy, moved in ((CAUTIOUS, 19), (watchful, 0), (STRICT, 0)):
+            assert len(list(ledger.replay(policy))) == moved
+            ledger.adopt(policy)
+            ledger.adopt(STRICT)
+        assert record(ledger, *outage(NOW - timedelta(minutes=30), 40)).held != ()
+        assert [event.happened_at.year for event in ledger.why(name).events] == [1996, 1996, 2026, 2026]
+        assert ledger.standing(name).state is State.RELEASED
+
+
 @pytest.mark.parametrize(
     ("one", "other", "same"),
     [

@@ -378,6 +378,8 @@ def test_a_ledger_with_events_of_year_1(place: str) -> None:
     """Older versions recorded them; they stop neither another policy, nor what their provider refuses later."""
     watchful = msgspec.structs.replace(STRICT, incident=IncidentRules(addresses=1, days=1))
     first, name = datetime(1, 1, 1, tzinfo=UTC), "dead1-0@gmail.example"
+    if "://" in place:  # west of Greenwich that is in the year before, which Python has not
+        place += f"{'&' if '?' in place else '?'}options=-c%20timezone%3DAmerica/New_York"
     with Ledger.open(place, policy=STRICT, clock=Clock()) as ledger:
         record(ledger, *usual(NOW))
         ledger.release(name)

@@ -114,6 +114,8 @@ class Database:
         if self.engine.dialect.name == "sqlite":
             event.listen(self.engine, "connect", _prepare_sqlite)
             event.listen(self.engine, "begin", _begin_sqlite)
+        else:
+            event.listen(self.engine, "connect", _prepare_postgresql)
 
     def read(self, work: Callable[[Connection], T]) -> T:
         """Return what *work* finds, which sees one state of the database (PostgreSQL: in each statement)."""
@@ -277,3 +279,11 @@ def _prepare_sqlite(connection: sqlite3.Connection, _: Any) -> None:
 def _begin_sqlite(connection: Connection) -> None:
     writes = connection.get_execution_options().get("bounceclass_writes")
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+# --- PostgreSQL ---------------------------------------------------------------------
+
+
+def _prepare_postgresql(connection: Any, _: Any) -> None:
+    connection.execute("SET TIME ZONE 'UTC'")  # elsewhere a moment may fall in a year that Python has not
+    connection.commit()

@@ -28,7 +28,7 @@ from servers import Postgres, postgres_missing
 import bounceclass
 from bounceclass.app import policyfile
 from bounceclass.app.incidents import IncidentRules, Verdict, hour_of
-from bounceclass.app.ledger import Judged, Ledger, LedgerError, Misconfigured, NoLedger, Recorded, schema
+from bounceclass.app.ledger import Adopted, Judged, Ledger, LedgerError, Misconfigured, NoLedger, Recorded, schema
 from bounceclass.app.ledger.database import CONNECTIONS, Database
 from bounceclass.app.ledger.records import Keys, message_key
 from bounceclass.app.policy import State, What
@@ -717,6 +717,8 @@ def test_another_policy(place: str) -> None:
         assert not ledger.is_suppressed("fred@example.com")  # nothing was changed
         assert moves(ledger.replay(CAUTIOUS)) == set()
         other = Ledger.open(place, policy=STRICT, clock=Clock())
+        assert other.adopted == Adopted(before=CAUTIOUS, after=STRICT, suppressed=("fred@example.com",), released=())
+        assert ledger.adopted is None
         assert ledger.is_suppressed("fred@example.com")
         assert other.adopt(CAUTIOUS).released == ("fred@example.com",)
         other.adopt(STRICT)
@@ -726,6 +728,8 @@ def test_another_policy(place: str) -> None:
         assert ledger.policy.name == "strict"
     with Ledger.open(place, clock=Clock()) as ledger:
         assert ledger.policy == STRICT
+    with Ledger.open(place, policy=STRICT, clock=Clock()) as ledger:
+        assert ledger.adopted is None
 
 
 def test_a_ledger_that_is_not_to_be_made(place: str, tmp_path: Path) -> None:

@@ -359,10 +359,36 @@ def test_what_is_done_by_hand_leaves_the_policy(
 def test_what_records_verdicts_brings_in_the_policy(book: Ledger, home: Path, config: Path, command: str) -> None:
     differs = "goes by another policy, cautious, until process or pipe adopts mine"
     assert differs in run("config", "check", "--connect", "--config", config).stdout
-    assert run(command, "--config", config, stdin=b"Subject: x\n\n").exit_code == 0
+    result = run(command, "--config", config, stdin=b"Subject: x\n\n")
+    said = "the ledger goes by the policy mine now, no longer by cautious: 1 address suppressed by that, 1 released\n"
+    assert (result.exit_code, result.stderr) == (0, said)
+    again = run(command, "--config", config, stdin=b"Subject: x\n\n")
+    assert (again.exit_code, again.stderr) == (0, "")
     assert [book.is_suppressed(f"{name}@example.com") for name in ("ann", "fred")] == [True, False]
     assert differs not in run("config", "check", "--connect", "--config", config).stdout
     assert run("policy", "diff", "--config", config).stdout == "0 would be suppressed\n0 would be released\n"
+
+
+def test_the_change_of_the_policy_stands_in_the_log(book: Ledger, home: Path, config: Path) -> None:
+    book.complain("ann@example.com")  # is not mailed under either policy, and so no change
+    logged, told, *_ = run("process", "-q", "--log", "json", "--config", config).stderr.splitlines()
+    event = json.loads(told if told.startswith("{") else logged)
+    about = {"before": "cautious", "after": "mine", "suppressed": 0, "released": 1}
+    assert (event["message"], {name: event[name] for name in about}) == ("policy adopted", about)
+    assert "0 addresses suppressed by that, 1 released" in logged + told
+
+
+def test_a_policy_of_the_same_name_is_another(book: Ledger, home: Path, config: Path) -> None:
+    assert run("process", "--config", config).exit_code == 0
+    (home / "mine.toml").write_text(MINE.replace("[reasons.mailbox_full]", "[reasons.user_unknown]"))
+    said = (
+        "the ledger goes by the policy mine now, no longer by another mine: 1 address suppressed by that, 1 released\n"
+    )
+    assert run("process", "--config", config).stderr == said
+
+
+def test_the_policy_that_a_ledger_begins_with_is_no_change(home: Path, config: Path) -> None:
+    assert run("process", "--config", config).stderr == ""
 
 
 @pytest.mark.parametrize("command", [one[0] for one in ASKING] + [("suppress", "release", "x@example.com"), ("config", "check", "--connect")])  # fmt: skip

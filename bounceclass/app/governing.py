@@ -80,21 +80,20 @@ def diff(path: Path | None, name: str | None) -> None:
     Without a name that is the configured policy, as the next run of process will make it the
     ledger's. Nothing is changed.
     """
+    from bounceclass.app.policy import State, became
     from bounceclass.app.policyfile import load
 
-    suppressed, released = [], []
+    changed: dict[State | None, list[tuple[str, Standing]]] = {State.SUPPRESSED: [], State.RELEASED: [], None: []}
     with plainly():
         config = configured(path)
         other = load(name or config.policy)
         with closing(ledger_as_it_is(config)) as ledger:
             for address, old, new in ledger.replay(other):
-                if old.mailable and not new.mailable:
-                    suppressed.append((address, new))
-                elif new.mailable and not old.mailable:
-                    released.append((address, old))
+                changed[became(old, new)].append((address, old if new.mailable else new))
     out = sys.stdout.buffer
-    for title, changed in (("would be suppressed", suppressed), ("would be released", released)):
-        show.lines([f"{len(changed)} {title}", *(f"  {address}  {_because(one)}" for address, one in changed)], out)
+    for state in (State.SUPPRESSED, State.RELEASED):
+        lines = (f"  {address}  {_because(one)}" for address, one in changed[state])
+        show.lines([f"{len(changed[state])} would be {state}", *lines], out)
 
 
 def _because(standing: Standing) -> str:

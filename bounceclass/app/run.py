@@ -71,6 +71,9 @@ def process(
     Every message is judged and its verdict recorded, and only then is it moved to the folder
     Processed, Complaints, Not-a-bounce or Unsure. The sources are those of the configuration;
     with a PATH, that Maildir, mbox or directory of messages.
+
+    The configured policy becomes the ledger's; how many addresses that suppresses and
+    releases is said on standard error, once.
     """
     from bounceclass.app import summary, watch
 
@@ -194,7 +197,7 @@ class Job:
         if self.dry_run:
             yield None
             return
-        with closing(ledger_of(self.config)) as ledger:
+        with closing(ledger_of(self.config, self.told)) as ledger:
             yield ledger
 
     def run(self, ledger: Ledger | None) -> Outcome:
@@ -334,7 +337,8 @@ def report(outcome: Outcome, *, quiet: bool, dry_run: bool) -> None:
 def pipe(path: Path | None) -> None:
     """Take one message from a mail server.
 
-    It is read from standard input, judged and recorded. Nothing is printed, whatever it is.
+    It is read from standard input, judged and recorded. Nothing is printed, whatever it is;
+    only once, when the configured policy has become the ledger's, whom that concerns.
     """
     with plainly():
         config = configured(path)

@@ -9,9 +9,20 @@ one that is the caller's mistake is ``Misconfigured``.
 ``schema`` and ``migrations`` are the tables.
 """
 
-from bounceclass.app.ledger.answers import Listed, Recorded, Run, Why
+from bounceclass.app.ledger.answers import Adopted, Listed, Recorded, Run, Why
 from bounceclass.app.ledger.book import Ledger
 from bounceclass.app.ledger.database import LedgerError, Misconfigured, NoLedger
 from bounceclass.app.ledger.records import Judged
 
-__all__ = ["Judged", "Ledger", "LedgerError", "Listed", "Misconfigured", "NoLedger", "Recorded", "Run", "Why"]
+__all__ = [
+    "Adopted",
+    "Judged",
+    "Ledger",
+    "LedgerError",
+    "Listed",
+    "Misconfigured",
+    "NoLedger",
+    "Recorded",
+    "Run",
+    "Why",
+]

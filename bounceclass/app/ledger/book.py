@@ -13,11 +13,11 @@ import sqlalchemy as sa
 from bounceclass.app import policyfile
 from bounceclass.app.incidents import Incident, Ruling, Verdict
 from bounceclass.app.ledger import records, schema
-from bounceclass.app.ledger.answers import Listed, Recorded, Run, Why
+from bounceclass.app.ledger.answers import Adopted, Listed, Recorded, Run, Why
 from bounceclass.app.ledger.database import Database, LedgerError, Misconfigured, NoLedger, chunks
 from bounceclass.app.ledger.derive import Derivation, standing_of
 from bounceclass.app.ledger.records import Judged
-from bounceclass.app.policy import MANUAL, Event, Policy, Standing, State, What, decide
+from bounceclass.app.policy import MANUAL, Event, Policy, Standing, State, What, became, decide
 from bounceclass.model import Confidence, Reason, Scope, Severity
 from bounceclass.recipients import is_address
 
@@ -66,6 +66,8 @@ class Ledger:
         self._policy = policy
         self._keep_raw = keep_raw
         self._clock = clock
+        self.adopted: Adopted | None = None
+        """What it came to that the ledger was opened with another policy than it had."""
 
     @classmethod
     def open(
@@ -83,7 +85,7 @@ class Ledger:
 
         *place* is the path of an SQLite file or a URL, ``postgresql://user@host/database``.
         The ledger remembers its policy: None leaves it as it is (``cautious`` at first), another
-        one derives every state anew.  With *hash_key*, at least 16 random bytes, no address is kept, only
+        one derives every state anew, and ``adopted`` says what that came to.  With *hash_key*, at least 16 random bytes, no address is kept, only
         keyed hashes; a ledger begun with one opens with that one only.  *keep_raw* keeps whole messages.
         *wait* is how many seconds the database may be away or busy; *clock* tells the time in UTC.
 
@@ -349,17 +351,30 @@ class Ledger:
 
     # -- policies
 
-    def adopt(self, policy: Policy) -> Recorded:
+    def adopt(self, policy: Policy) -> Adopted:
         """Make *policy* the ledger's and derive every state anew; return whom that suppressed and released."""
         now = self._clock()
 
-        def work(connection: Connection) -> Recorded:
+        def work(connection: Connection) -> Adopted:
+            derivation = self._derivation(connection, now)
+            changed: dict[State | None, list[str]] = {State.SUPPRESSED: [], State.RELEASED: [], None: []}
+            last = ""
+            while page := derivation.compared(policy, last, PAGE):
+                for key, name, old, new in page:
+                    changed[became(old, new)].append(name or key)
+                last = page[-1][0]
             _set(connection, self._database, "policy", _written(policy))
-            return Recorded(**_moved(Derivation(connection, self._database, policy, now).everything()))
+            Derivation(connection, self._database, policy, now).everything()
+            return Adopted(
+                before=derivation.policy,
+                after=policy,
+                suppressed=tuple(changed[State.SUPPRESSED]),
+                released=tuple(changed[State.RELEASED]),
+            )
 
-        recorded = self._database.write(work)
+        adopted = self._database.write(work)
         self._policy = policy
-        return recorded
+        return adopted
 
     def replay(self, policy: Policy) -> Iterator[tuple[str, Standing, Standing]]:
         """Yield each address (its key where it is hashed) that *policy* would treat otherwise, with both standings.
@@ -430,7 +445,8 @@ class Ledger:
         if found["keys"] != self._keys.fingerprint:
             raise Misconfigured(f"{self.place}: {_wrong_key(found['keys'], self._keys)}")
         if policy is not None and found["policy"] != _written(policy):
-            self.adopt(policy)
+            adopted = self.adopt(policy)
+            self.adopted = adopted if adopted.before != policy else None  # somebody else was first
         else:
             self._policy = msgspec.json.decode(found["policy"], type=Policy)
 

@@ -106,14 +106,13 @@ class Derivation:
         self.connection.execute(self.database.upsert(schema.rulings), row)
         self._derive(self._find_again(ruling.provider, ruling.moment), Changes([], [], [], []))
 
-    def everything(self) -> Changes:
+    def everything(self) -> None:
         """Derive every incident and every state anew."""
         changes = Changes([], [], [], [])
         self.connection.execute(sa.delete(schema.incidents))
         self._write_incidents([one for found in self._all_found(self.policy.incident).values() for one in found])
         for keys in self._pages():
             self._derive(keys, changes)
-        return changes
 
     # -- what is asked
 

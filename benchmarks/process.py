@@ -16,7 +16,7 @@ from pathlib import Path
 import bounceclass
 from bounceclass.app import mailboxes
 from bounceclass.app.ledger import Ledger
-from bounceclass.app.process import work
+from bounceclass.app.process import Tally, work
 
 FIXTURES = Path(__file__).parent.parent / "fixtures"
 MESSAGES = 20_000
@@ -46,7 +46,8 @@ def classify_all(maildir: Path) -> float:
 def process_all(maildir: Path, ledger: Ledger) -> float:
     start = time.perf_counter()
     with mailboxes.open(mailboxes.Maildir(path=str(maildir))) as mailbox:
-        tally = work(mailbox, bounceclass.classify, partial(ledger.record_all, run=ledger.begin_run("benchmark")))
+        tally = Tally()
+        work(mailbox, bounceclass.classify, partial(ledger.record_all, run=ledger.begin_run("benchmark")), tally)
     assert tally.messages == tally.recorded.messages
     return time.perf_counter() - start
 

@@ -94,6 +94,11 @@ def test_a_whole_file(file: Path) -> None:
         ("ledger = 'x'", "ledger is a table: write [ledger] above its keys"),
         ("[run]\nbatch = 'many'", "run.batch: Expected `int`, got `str`"),
         ("[run]\nbatch = 0", "run.batch: Expected `int` >= 1"),
+        ("[ledger]\nwait = -1", "ledger.wait: Expected `float` >= 0.0"),
+        ("[ledger]\nwait = nan", "ledger.wait: Expected `float` >= 0.0"),
+        ("[ledger]\nwait = inf", "ledger.wait: Expected `float` <= 604800.0"),
+        ("[run]\npoll = inf", "run.poll: Expected `float` <= 604800.0"),
+        ("[source.main]\ntype = 'mbox'\npath = 'x'\ntimeout = inf", "[source.main]: timeout: Expected `float` <= 604800.0"),
         ("lang = 'de'", "lang: Invalid enum value 'de'"),
         ("[source]\nmain = 1", "[source.main]: main is a table: write [main] above its keys"),
         ("[source.main]\nhost = 'x'", "[source.main]: lacks its type: one of maildir, mbox, directory, imap, pop3"),
@@ -102,7 +107,9 @@ def test_a_whole_file(file: Path) -> None:
         (IMAP, "[source.main]: neither a password nor a token: set one, or the command that prints it"),
         (IMAP + f"password = '{SECRET}'\npassword_command = 'pass'", "[source.main]: has password and password_command: one is enough"),
         (IMAP + f"password = '{SECRET}'\nport = 70000", "[source.main]: port: Expected `int` <= 65535"),
-        ("[export.x]\nformat = 'postfx'\npath = 'x'", "export[...].format: Invalid enum value 'postfx'"),
+        ("[export.x]\nformat = 'postfx'\npath = 'x'", "[export.x]: format: Invalid enum value 'postfx'"),
+        ("[export.x]\nformat = 'list'\npath = 'x'\nthen = \"x 'y\"", "[export.x]: then: No closing quotation: write it as in a shell"),
+        ("[export.x]\nformat = 'list'\npath = 'x'\nthen = ' '", "[export.x]: then: names no command"),
         ("[export.x]\nfile = 'x'", "[export.x]: there is no key 'file'; there are format, path, list, then"),
         ("source = 'x'", "source is a table: write [source] above its keys"),
         ("[source.main]\ntype = ['maildir']", "[source.main]: there is no type ['maildir']; did you mean 'maildir'?"),
@@ -111,6 +118,7 @@ def test_a_whole_file(file: Path) -> None:
         ("policy = '~nobody-at-all/p.toml'", "~nobody-at-all/p.toml: there is no such home directory"),
         (IMAP + "password = 1e10", "[source.main]: password is text: put it in quotes"),
         (IMAP + "password_file = ['x']", "[source.main]: password_file is text: put it in quotes"),
+        (IMAP + "password_command = \"echo '\"", "[source.main]: password_command: No closing quotation: write it as in a shell"),
         (IMAP + "password = ''", "[source.main]: password is empty"),
         ("[privacy]\nhash_key = ''", "[privacy]: hash_key is empty"),
     ],
@@ -164,7 +172,6 @@ def test_a_secret_file_by_systemd(file: Path, tmp_path: Path, monkeypatch: pytes
         ("password_file = '{empty}'", "[source.main]: password_file: gave an empty secret"),
         ("password_command = 'false'", "[source.main]: password_command: ended with 1; run it by hand to see why"),
         ("password_command = '/nowhere/pass show'", "[source.main]: password_command: cannot be run: No such file or directory"),
-        ("password_command = \"echo '\"", "[source.main]: password_command: cannot be run: No closing quotation"),
         ("password_command = \"sh -c 'echo {secret} >&2; exit 3'\"", "[source.main]: password_command: ended with 3; run it by hand to see why"),
     ],
 )  # fmt: skip
@@ -267,6 +274,23 @@ def test_the_environment_overrides_the_file(file: Path, tmp_path: Path) -> None:
     source = found.source["main"]
     assert isinstance(source, mailboxes.Imap)
     assert (source.host, password(found)) == ("mail.example.net", SECRET)
+
+
+@pytest.mark.parametrize("named", ["password = 'wrong'", "password_file = '/nowhere'", "password_command = 'false'"])
+@pytest.mark.parametrize("way", ["PASSWORD", "PASSWORD_FILE", "PASSWORD_COMMAND"])
+def test_a_secret_of_the_environment_replaces_the_files_in_whatever_way(
+    file: Path, tmp_path: Path, named: str, way: str
+) -> None:
+    held = secret_in(tmp_path)
+    value = {"PASSWORD": SECRET, "PASSWORD_FILE": str(held), "PASSWORD_COMMAND": f"cat {held}"}[way]
+    assert password(loaded(file, IMAP + named, **{f"BOUNCECLASS_SOURCE_MAIN_{way}": value})) == SECRET
+    found = loaded(file, "[privacy]\n" + named.replace("password", "hash_key"), BOUNCECLASS_PRIVACY_HASH_KEY=SECRET)
+    assert ledger_secrets(found)[1] == SECRET.encode()
+
+
+def test_a_secret_is_named_in_one_way_in_the_environment(file: Path) -> None:
+    said = problem(file, IMAP, BOUNCECLASS_SOURCE_MAIN_PASSWORD=SECRET, BOUNCECLASS_SOURCE_MAIN_PASSWORD_FILE="/x")
+    assert said == "[source.main]: has password and password_file: one is enough"
 
 
 def test_an_environment_variable_that_means_nothing_is_refused(file: Path) -> None:

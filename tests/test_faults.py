@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import resource
 import subprocess
 import sys
@@ -11,9 +12,9 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from boxes import ImapBox, MaildirBox
+from boxes import ImapBox, MaildirBox, MboxBox
 from dovecot import HOST, Dovecot, mail_server  # noqa: F401 - a fixture
-from messages import many
+from messages import bounce, many
 from proxy import proxy
 from servers import Postgres, postgres_missing
 from test_kills import configured, environment, expected, started  # noqa: F401 - a fixture
@@ -134,18 +135,22 @@ def test_a_database_that_is_gone_for_a_while(postgres: Postgres, tmp_path: Path,
         assert sum(one.counts["messages"] for one in book.runs(100)) == len(made)
 
 
+def confined(room: int, config: Path, environment: dict[str, str], *options: str) -> subprocess.Popen[bytes]:
+    """Start a run that may write no file of more than *room* bytes."""
+
+    def no_more() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (room, room))
+
+    command = [sys.executable, "-m", "bounceclass", "process", "--config", str(config), *options]
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=no_more)  # noqa: PLW1509  # fmt: skip
+
+
 def test_a_full_disk(tmp_path: Path, environment: dict[str, str]) -> None:
     made = many(400, seed=9)
     box = MaildirBox(tmp_path, None)
     box.put(*(one.content for one in made))
     config = configured(box, tmp_path)
-    command = [sys.executable, "-m", "bounceclass", "process", "-q", "--config", str(config)]
-
-    def no_room() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
-
-    running = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=no_room)  # noqa: PLW1509  # fmt: skip
-    code, err = ended(running)
+    code, err = ended(confined(300_000, config, environment, "-q"))
     assert (code, err.count("\n"), "run it again" in err) == (75, 1, True)
     folders = box.folders()
     assert sum(map(len, folders.values())) == len(made)
@@ -153,3 +158,51 @@ def test_a_full_disk(tmp_path: Path, environment: dict[str, str]) -> None:
     assert ended(started(config, environment)) == (0, "")
     assert box.folders() == expected(made)
     assert facts(tmp_path / "data" / "bounceclass" / "ledger.db")["messages"] == len(made)
+
+
+def test_what_was_recorded_is_told_where_there_is_no_room_to_file_it(
+    tmp_path: Path, environment: dict[str, str]
+) -> None:
+    made = [bounce(f"user{number}@example.com", number=number) + b"x" * 200_000 + b"\n" for number in range(10)]
+    box = MboxBox(tmp_path, None)
+    box.put(*made)
+    config = configured(box, tmp_path)
+    metrics = tmp_path / "b.prom"
+    config.write_text(config.read_text().replace("[run]\n", f"[run]\nmetrics = '{metrics}'\n"))
+    out, err = confined(1_000_000, config, environment, "--log", "json").communicate(timeout=120)
+    *log, said = err.decode().splitlines()
+    assert said == "box: File too large"
+    assert [json.loads(line)["message"] for line in log] == ["run started", "batch recorded", "source failed"]
+    assert out.decode().split()[:5] == ["messages", "10", "10", "new", "bounce"]
+    assert 'bounceclass_run_messages{kind="bounce"} 10.0' in metrics.read_text()
+    assert box.folders() == {"": sorted(made)}
+    out, err = confined(10_000_000, config, environment).communicate(timeout=120)
+    assert (out.decode().split()[:4], err) == (["messages", "10", "0", "new"], b"")
+    assert box.folders() == {"Processed": sorted(made)}
+
+
+def test_what_was_recorded_is_in_the_metrics_where_watching_finds_no_room_to_file_it(
+    tmp_path: Path, environment: dict[str, str]
+) -> None:
+    box = MboxBox(tmp_path, None)
+    box.put(bounce("joe@example.com") + b"x" * 1_500_000)
+    config, metrics = configured(box, tmp_path), tmp_path / "b.prom"
+    config.write_text(config.read_text().replace("[run]\n", f"[run]\nmetrics = '{metrics}'\n"))
+    running = confined(1_000_000, config, environment, "--watch")
+    try:
+        deadline = time.monotonic() + 40
+        while not (metrics.exists() and 'bounceclass_run_messages{kind="bounce"} 1.0' in metrics.read_text()):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+    finally:
+        running.terminate()
+    assert ended(running) == (0, "box: File too large; trying again in 5 seconds\n")
+
+
+def test_what_was_not_filed_is_in_no_folder_for_a_person(tmp_path: Path, environment: dict[str, str]) -> None:
+    made = [bounce("joe@example.com", "550 5.0.0 Sorry") + b"x" * 1_500_000]
+    box = MboxBox(tmp_path, None)
+    box.put(*made)
+    config = configured(box, tmp_path)
+    assert ended(confined(1_000_000, config, environment, "-q")) == (1, "box: File too large\n")
+    assert ended(started(config, environment)) == (0, "for a person to look at, in the folder Unsure: 1\n")

@@ -11,6 +11,7 @@ import os
 import shlex
 import stat
 import subprocess
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
@@ -22,6 +23,7 @@ from msgspec import Meta, Struct, field
 from bounceclass.app import mailboxes
 from bounceclass.app.exports import Format, List
 from bounceclass.app.mailboxes import Secret
+from bounceclass.app.mailboxes.settings import LONGEST
 from bounceclass.app.nearest import nearest, unknown_key
 from bounceclass.app.policyfile import SHIPPED
 
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import URL
 
-__all__ = ["Config", "ConfigError", "Export", "find", "ledger_secrets", "load"]
+__all__ = ["Config", "ConfigError", "Export", "find", "ledger_secrets", "load", "server_url"]
 
 PREFIX = "BOUNCECLASS_"
 """How the names of environment variables begin: ``BOUNCECLASS_LEDGER_URL`` sets ``url`` of ``[ledger]``."""
@@ -59,7 +61,7 @@ class LedgerTable(_Table, frozen=True, kw_only=True):
     """Of PostgreSQL, where it is not in ``~/.pgpass``."""
     keep_raw: bool = False
     """Keep the messages themselves too."""
-    wait: Annotated[float, Meta(ge=0)] = 30.0
+    wait: Annotated[float, Meta(ge=0, le=LONGEST)] = 30.0
     """Seconds to wait for a database that is busy or away."""
 
 
@@ -79,7 +81,7 @@ class RunTable(_Table, frozen=True, kw_only=True):
     """The directory of the locks; unless given, one in the user's state directory."""
     metrics: str | None = None
     """A Prometheus textfile, written after each run; with ``--watch`` when there is news, and every ten minutes."""
-    poll: Annotated[float, Meta(ge=1)] = 60.0
+    poll: Annotated[float, Meta(ge=1, le=LONGEST)] = 60.0
     """Seconds between two looks at a source that cannot tell of new mail, with ``--watch``."""
 
 
@@ -94,6 +96,10 @@ class Export(_Table, frozen=True, kw_only=True):
 
     It is run again after the next run until it has ended with 0.
     """
+
+    def __post_init__(self) -> None:
+        if self.then:
+            _words("then", self.then)
 
 
 class Config(_Table, frozen=True, kw_only=True):
@@ -172,23 +178,39 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _converted(table: dict[str, Any], where: str) -> Config:
-    sources = {name: _source(name, one, where) for name, one in table.pop("source", {}).items()}
+    sources, exports = {}, {}
+    for name, one in table.pop("source", {}).items():
+        with _told(f"{where}: [source.{name}]") as place:
+            sources[name] = mailboxes.settings(_with_secrets(one, mailboxes.TYPES[one["type"]], place))
+    for name, one in table.pop("export", {}).items():
+        with _told(f"{where}: [export.{name}]"):
+            exports[name] = msgspec.convert(one, Export)
     for name, kind in TABLES.items():
         if name in table:
             table[name] = _with_secrets(table[name], kind, f"{where}: [{name}]")
+    with _told(where):
+        config: Config = msgspec.convert(table, Config, dec_hook=lambda _, value: value)
+    return msgspec.structs.replace(config, source=sources, export=exports)
+
+
+@contextmanager
+def _told(where: str) -> Iterator[str]:
+    """Tell what is wrong with the table at *where* in a ConfigError."""
     try:
-        config = msgspec.convert(table, Config, dec_hook=lambda _, value: value)
+        yield where
     except msgspec.ValidationError as error:
         raise ConfigError(f"{where}: {_plain(error)}") from None
-    return msgspec.structs.replace(config, source=sources)
 
 
-def _source(name: str, table: dict[str, Any], where: str) -> mailboxes.Settings:
-    place = f"{where}: [source.{name}]"
+def _words(name: str, command: str) -> list[str]:
+    """Return what the command of the key *name* is made of; raises ValueError."""
     try:
-        return mailboxes.settings(_with_secrets(table, mailboxes.TYPES[table["type"]], place))
-    except msgspec.ValidationError as error:
-        raise ConfigError(f"{place}: {_plain(error)}") from None
+        words = shlex.split(command)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}: write it as in a shell") from None
+    if not words:
+        raise ValueError(f"{name}: names no command")
+    return words
 
 
 def _plain(error: msgspec.ValidationError) -> str:
@@ -236,7 +258,7 @@ def _refuse_unknown(table: dict[str, Any], known: Collection[str], where: str) -
 def _names(kind: type[Struct]) -> dict[str, Any]:
     """Return every key of a table with its type, those by which it names its secrets included."""
     names = {one.name: one.type for one in msgspec.structs.fields(kind)}
-    return names | {key + way: str for key in _secrets(kind) for way in WAYS}
+    return names | {way: str for key in _secrets(kind) for way in _ways(key) if way != key}
 
 
 def _secrets(kind: type[Struct]) -> list[str]:
@@ -244,33 +266,51 @@ def _secrets(kind: type[Struct]) -> list[str]:
     return [one.name for one in msgspec.structs.fields(kind) if Secret in get_args(one.type)]
 
 
+def _ways(key: str) -> tuple[str, ...]:
+    """Return the keys that the secret *key* may be given by."""
+    return (key, *(key + way for way in WAYS))
+
+
 # --- the environment ----------------------------------------------------------------
 
 
 def _override(table: dict[str, Any], environment: Mapping[str, str]) -> None:
-    """Put what the environment says into *table*."""
-    known = dict(_variables(table))
+    """Put what the environment says into *table*; a secret of it replaces the file's, in whatever way that is named."""
+    tables = _tables(table)
+    known = dict(_variables(tables))
+    said: dict[tuple[str, ...], dict[str, Any]] = {}
     for name, text in sorted(environment.items()):
         if not name.startswith(PREFIX) or name == ITSELF:
             continue
         if name not in known:
             raise ConfigError(f"the environment: there is no {name}{nearest(name, known)}")
-        (*path, key), kind = known[name]
+        path, key, kind = known[name]
+        said.setdefault(path, {})[key] = _resolved(_value(text, kind), Path(), key)
+    for path, values in said.items():
         inner = table
         for step in path:
             inner = inner.setdefault(step, {})
-        inner[key] = _resolved(_value(text, kind), Path(), key)
+        for ways in map(_ways, _secrets(tables[path])):
+            if not values.keys().isdisjoint(ways):
+                for way in ways:
+                    inner.pop(way, None)
+        inner.update(values)
 
 
-def _variables(table: dict[str, Any]) -> Iterator[tuple[str, tuple[tuple[str, ...], Any]]]:
-    """Yield every variable that has a meaning, with the key it stands for and the type of that."""
-    tables: list[tuple[tuple[str, ...], type[Struct]]] = [((), Config)]
-    tables += [((name,), kind) for name, kind in TABLES.items()]
-    tables += [(("source", name), mailboxes.TYPES[source["type"]]) for name, source in table.get("source", {}).items()]
-    for path, kind in tables:
+def _tables(table: dict[str, Any]) -> dict[tuple[str, ...], type[Struct]]:
+    """Return the type of every table that the environment may set keys of."""
+    tables: dict[tuple[str, ...], type[Struct]] = {(): Config}
+    tables |= {(name,): kind for name, kind in TABLES.items()}
+    tables |= {("source", name): mailboxes.TYPES[source["type"]] for name, source in table.get("source", {}).items()}
+    return tables
+
+
+def _variables(tables: dict[tuple[str, ...], type[Struct]]) -> Iterator[tuple[str, tuple[tuple[str, ...], str, Any]]]:
+    """Yield every variable that has a meaning, with the table and the key it stands for, and the type of that."""
+    for path, kind in tables.items():
         for key, type_ in _names(kind).items():
             if path or key in TOP:
-                yield PREFIX + "_".join((*path, key)).upper().replace("-", "_"), ((*path, key), type_)
+                yield PREFIX + "_".join((*path, key)).upper().replace("-", "_"), (path, key, type_)
 
 
 def _value(text: str, kind: Any) -> Any:
@@ -318,7 +358,7 @@ def _with_secrets(table: dict[str, Any], kind: type[Struct], where: str) -> dict
     """Return *table* with each secret under its own key, however the file names it; it is got when it is needed."""
     made = dict(table)
     for key in _secrets(kind):
-        given = {name: made.pop(name) for name in (key, *(key + way for way in WAYS)) if name in made}
+        given = {name: made.pop(name) for name in _ways(key) if name in made}
         for name, value in given.items():
             if not isinstance(value, str):
                 raise ConfigError(f"{where}: {name} is text: put it in quotes")
@@ -336,7 +376,11 @@ def _getter(name: str, value: str, where: str) -> str | Callable[[], str]:
     if name.endswith("_file"):
         return lambda: _from_file(Path(value), f"{where}: {name}")
     if name.endswith("_command"):
-        return lambda: _from_command(value, f"{where}: {name}")
+        try:
+            words = _words(name, value)
+        except ValueError as error:
+            raise ConfigError(f"{where}: {error}") from None
+        return lambda: _from_command(words, f"{where}: {name}")
     return value
 
 
@@ -347,11 +391,16 @@ def ledger_secrets(config: Config) -> tuple[str, bytes | None]:
     """
     url, key = config.ledger_url, config.privacy.hash_key
     if password := config.ledger.password:
-        parsed = _parsed(url)
-        if parsed is None:
-            raise ConfigError("[ledger]: url: a password needs postgresql://user@host/name")
-        url = parsed.set(password=password()).render_as_string(hide_password=False)
+        url = server_url(config).set(password=password()).render_as_string(hide_password=False)
     return url, key().encode("utf-8", "surrogateescape") if key else None
+
+
+def server_url(config: Config) -> URL:
+    """Return the ledger's URL, which a password can be put into; raises ConfigError where there is none."""
+    url = _parsed(config.ledger_url)
+    if url is None:
+        raise ConfigError("[ledger]: url: a password needs postgresql://user@host/name")
+    return url
 
 
 def _parsed(url: str) -> URL | None:
@@ -376,9 +425,9 @@ def _from_file(path: Path, where: str) -> str:
         raise ConfigError(f"{where}: {path}: {error.strerror}") from None
 
 
-def _from_command(command: str, where: str) -> str:
+def _from_command(words: list[str], where: str) -> str:
     try:
-        done = subprocess.run(shlex.split(command), capture_output=True, timeout=PATIENCE, check=False, stdin=-3)  # noqa: S603 - the owner's own
+        done = subprocess.run(words, capture_output=True, timeout=PATIENCE, check=False, stdin=-3)  # noqa: S603 - the owner's own
     except (OSError, ValueError) as error:
         raise ConfigError(f"{where}: cannot be run: {getattr(error, 'strerror', None) or error}") from None
     except subprocess.TimeoutExpired:

@@ -80,21 +80,20 @@ def diff(path: Path | None, name: str | None) -> None:
     Without a name that is the configured policy, as the next run of process will make it the
     ledger's. Nothing is changed.
     """
+    from bounceclass.app.policy import State, became
     from bounceclass.app.policyfile import load
 
-    suppressed, released = [], []
+    changed: dict[State | None, list[tuple[str, Standing]]] = {State.SUPPRESSED: [], State.RELEASED: [], None: []}
     with plainly():
         config = configured(path)
         other = load(name or config.policy)
         with closing(ledger_as_it_is(config)) as ledger:
             for address, old, new in ledger.replay(other):
-                if old.mailable and not new.mailable:
-                    suppressed.append((address, new))
-                elif new.mailable and not old.mailable:
-                    released.append((address, old))
+                changed[became(old, new)].append((address, old if new.mailable else new))
     out = sys.stdout.buffer
-    for title, changed in (("would be suppressed", suppressed), ("would be released", released)):
-        show.lines([f"{len(changed)} {title}", *(f"  {address}  {_because(one)}" for address, one in changed)], out)
+    for state in (State.SUPPRESSED, State.RELEASED):
+        lines = (f"  {address}  {_because(one)}" for address, one in changed[state])
+        show.lines([f"{len(changed[state])} would be {state}", *lines], out)
 
 
 def _because(standing: Standing) -> str:
@@ -233,8 +232,9 @@ def check(ctx: click.Context, path: Path | None, connect: bool) -> None:
 
 def _described(found: Config) -> list[str]:
     import bounceclass
-    from bounceclass.app.config import ConfigError
-    from bounceclass.app.ledger import LedgerError
+    from bounceclass.app.config import ConfigError, server_url
+    from bounceclass.app.ledger import Misconfigured
+    from bounceclass.app.ledger.book import MIN_KEY, check_keys
     from bounceclass.app.ledger.database import shown
     from bounceclass.app.mailboxes import lock_name
     from bounceclass.app.policyfile import load
@@ -243,9 +243,17 @@ def _described(found: Config) -> list[str]:
     policy = load(found.policy)
     try:
         ledger = shown(found.ledger_url)
-    except LedgerError as error:
+    except Misconfigured as error:
         raise ConfigError(f"[ledger]: url: {error}") from None
-    lines = [f"ledger         {ledger}{', addresses as keyed hashes' if found.privacy.hash_key else ''}"]
+    if found.ledger.password:
+        server_url(found)
+    if key := found.privacy.hash_key:
+        given = bytes(MIN_KEY) if key.given is None else key.given.encode("utf-8", "surrogateescape")
+        try:
+            check_keys(given, keep_raw=found.ledger.keep_raw)
+        except Misconfigured as error:
+            raise ConfigError(f"[privacy]: hash_key: {error}") from None
+    lines = [f"ledger         {ledger}{', addresses as keyed hashes' if key else ''}"]
     lines.append(f"policy         {policy.name}: {policy.summary}")
     lines += [f"rules          {folder}" for folder in found.rules]
     for name, source in found.source.items():

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from bounceclass.wire import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from bounceclass.app.config import Config
     from bounceclass.app.ledger import Ledger
@@ -36,15 +36,20 @@ def configured(path: Path | None) -> Config:
     return config.load(path or config.find())
 
 
-def ledger_of(config: Config) -> Ledger:
+def ledger_of(config: Config, told: Callable[[str, dict[str, Any]], None] | None = None) -> Ledger:
     """Open the ledger that *config* names, or begin it, and make the policy of *config* the ledger's.
 
-    Only for what records verdicts: another policy suppresses and releases people.  Raises
-    ConfigError, BrokenPolicy and LedgerError.
+    Only for what records verdicts: another policy suppresses and releases people, which is said
+    on standard error, and to *told*.  Raises ConfigError, BrokenPolicy and LedgerError.
     """
     from bounceclass.app.policyfile import load
 
-    return _opened(config, policy=load(config.policy))
+    ledger = _opened(config, policy=load(config.policy))
+    if adopted := ledger.adopted:
+        if told:
+            told("policy adopted", adopted.counts())
+        click.echo(printable(str(adopted)), err=True)
+    return ledger
 
 
 def ledger_as_it_is(config: Config, *, create: bool = False) -> Ledger:
@@ -76,7 +81,7 @@ def failures() -> tuple[type[Exception], ...]:
 def exit_code(error: Exception) -> int:
     """Return 75 for one of ``failures`` that may go better next time, 2 for the configuration, 1 for the rest."""
     if isinstance(error, ValueError):
-        return 2  # ConfigError and BrokenPolicy
+        return 2  # ConfigError, BrokenPolicy and the ledger's Misconfigured
     return os.EX_TEMPFAIL if getattr(error, "temporary", True) else 1
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from bounceclass.app.incidents import Incident
 
-__all__ = ["MANUAL", "Event", "Policy", "Row", "Standing", "State", "What", "decide", "is_strike"]
+__all__ = ["MANUAL", "Event", "Policy", "Row", "Standing", "State", "What", "became", "decide", "is_strike"]
 
 MANUAL = "manual"
 """The reason of a suppression by hand."""
@@ -138,6 +138,13 @@ class Standing(Struct, frozen=True, kw_only=True):
     def mailable(self) -> bool:
         """Whether mail may be sent: neither suppressed nor a complainer."""
         return self.state is not State.SUPPRESSED and self.complained is None
+
+
+def became(old: Standing, new: Standing) -> State | None:
+    """Return SUPPRESSED for an address that may be mailed no longer, RELEASED for one that may again, else None."""
+    if old.mailable == new.mailable:
+        return None
+    return State.RELEASED if new.mailable else State.SUPPRESSED
 
 
 _CONFIDENCE = {Confidence.GUESS: 0, Confidence.PROBABLE: 1, Confidence.CERTAIN: 2}

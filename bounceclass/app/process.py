@@ -45,13 +45,14 @@ class Unread(NamedTuple):
 
 
 class Tally(Struct, kw_only=True):
-    """What a run came to."""
+    """What a run came to: what is recorded, or in a dry run judged, whatever failed after that."""
 
     messages: int = 0
     kinds: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
     providers: Counter[str] = field(default_factory=Counter)
     folders: Counter[str] = field(default_factory=Counter)
+    """Of the messages that were filed."""
     unread: list[Unread] = field(default_factory=list)
     recorded: Recorded = field(default_factory=Recorded)
 
@@ -59,7 +60,6 @@ class Tally(Struct, kw_only=True):
         """Count one report."""
         self.messages += 1
         self.kinds[report.kind] += 1
-        self.folders[folder_of(report)] += 1
         self.reasons.update(failure.reason for failure in report.failures)
         self.providers.update(failure.provider for failure in report.failures if failure.provider)
 
@@ -114,20 +114,21 @@ def work(
     mailbox: Mailbox,
     judge: Callable[[bytes], Report],
     record: Callable[[list[Judged]], Recorded] | None,
+    tally: Tally,
     *,
     source: str = "",
     batch: int = 500,
     stopped: Callable[[], bool] = lambda: False,
     told: Callable[[str, dict[str, Any]], None] | None = None,
-) -> Tally:
-    """Work through an open *mailbox* and return what it came to.
+) -> None:
+    """Work through an open *mailbox* and add what it comes to to *tally*.
 
     *record* makes the verdicts of a batch safe before its messages are filed; it is never
     given none.  None, in a dry run, and nothing is recorded or filed.  *stopped* is asked
     after each batch.  *told* hears of what happens as it does.  Raises ``MailboxError`` and
-    what *record* raises: what was not committed then is still in the mailbox.
+    what *record* raises: what was not committed then is still in the mailbox, and *tally* has
+    what was.
     """
-    tally = Tally()
     tell = told or silence
     for fetched in _batches(mailbox.messages(), batch):
         judged: list[Judged] = []
@@ -138,17 +139,19 @@ def work(
                 tally.unread.append(Unread(one.name, problem))
                 tell("message not read", {"message": one.name, "problem": problem})
                 continue
-            tally.add(report)
             judged.append(Judged(report=report, raw=_raw(one), source=f"{source}:{one.name}" if source else one.name))
             filed.append((one.handle, folder_of(report)))
         if record is not None and judged:
             recorded = record(judged)
             tally.recorded += recorded
-            mailbox.file(filed)
             tell("batch recorded", {"messages": len(judged), "new": recorded.messages})
+        for known in judged:
+            tally.add(known.report)
+        if record is not None and judged:
+            mailbox.file(filed)
+        tally.folders.update(kind for _, kind in filed)
         if stopped():
             break
-    return tally
 
 
 def silence(event: str, about: dict[str, Any]) -> None:

@@ -71,6 +71,9 @@ def process(
     Every message is judged and its verdict recorded, and only then is it moved to the folder
     Processed, Complaints, Not-a-bounce or Unsure. The sources are those of the configuration;
     with a PATH, that Maildir, mbox or directory of messages.
+
+    The configured policy becomes the ledger's; how many addresses that suppresses and
+    releases is said on standard error, once.
     """
     from bounceclass.app import summary, watch
 
@@ -194,7 +197,7 @@ class Job:
         if self.dry_run:
             yield None
             return
-        with closing(ledger_of(self.config)) as ledger:
+        with closing(ledger_of(self.config, self.told)) as ledger:
             yield ledger
 
     def run(self, ledger: Ledger | None) -> Outcome:
@@ -208,7 +211,7 @@ class Job:
         with self.stop.heeded():
             for name, source in self.sources.items():
                 try:
-                    tally.merge(self.work(name, source, ledger))
+                    self.work(name, source, ledger, tally)
                 except (MailboxError, ConfigError, Busy) as error:
                     failures[name] = error
                     code = max(code, exit_code(error))
@@ -242,20 +245,26 @@ class Job:
                 problems.append(error)
         return ledger.open_incidents(), problems
 
-    def work(self, name: str, source: Settings, ledger: Ledger | None) -> Tally:
-        """Work through one source; raises MailboxError, ConfigError, LedgerError and Busy."""
+    def work(self, name: str, source: Settings, ledger: Ledger | None, tally: Tally) -> None:
+        """Work through one source and add what that comes to to *tally*, where it fails too.
+
+        Raises MailboxError, ConfigError, LedgerError and Busy.
+        """
         from bounceclass.app import mailboxes
-        from bounceclass.app.process import locked
+        from bounceclass.app.process import Tally, locked
 
         alone = nullcontext() if self.dry_run else locked(source, self.config.lock_folder)
-        with alone, mailboxes.open(source, dry_run=self.dry_run) as mailbox:
-            self.told("run started", {"source": name})
-            tally = self.through(name, mailbox, ledger)
-            self.ended(name, tally)
-        return tally
+        mine = Tally()
+        try:
+            with alone, mailboxes.open(source, dry_run=self.dry_run) as mailbox:
+                self.told("run started", {"source": name})
+                self.through(name, mailbox, ledger, mine)
+                self.ended(name, mine)
+        finally:
+            tally.merge(mine)
 
-    def through(self, name: str, mailbox: Mailbox, ledger: Ledger | None) -> Tally:
-        """Work through the messages of an open mailbox, a run of the ledger where it has any.
+    def through(self, name: str, mailbox: Mailbox, ledger: Ledger | None, tally: Tally) -> None:
+        """Work through the messages of an open mailbox, a run of the ledger where it has any, as ``work`` does.
 
         Raises MailboxError and LedgerError.
         """
@@ -270,10 +279,11 @@ class Job:
                 run = ledger.begin_run(name)
             return ledger.record_all(judged, run=run)
 
-        tally = work(
+        work(
             mailbox,
             self.judge,
             record if ledger else None,
+            tally,
             source=name,
             batch=self.config.run.batch,
             stopped=self.stop,
@@ -281,7 +291,6 @@ class Job:
         )
         if ledger and run is not None:
             ledger.end_run(run)
-        return tally
 
     def ended(self, name: str, tally: Tally) -> None:
         """Tell what the source *name* came to."""
@@ -328,7 +337,8 @@ def report(outcome: Outcome, *, quiet: bool, dry_run: bool) -> None:
 def pipe(path: Path | None) -> None:
     """Take one message from a mail server.
 
-    It is read from standard input, judged and recorded. Nothing is printed, whatever it is.
+    It is read from standard input, judged and recorded. Nothing is printed, whatever it is;
+    only once, when the configured policy has become the ledger's, whom that concerns.
     """
     with plainly():
         config = configured(path)

@@ -104,7 +104,7 @@ class _Source(_Worker):
         super().__init__(job, name, ledger, news)
         self.source = source
         self.tally = Tally()
-        """Of the last time that something was found."""
+        """Of the last time that something was found, or recorded before it failed."""
         self.fails = False
 
     def work(self) -> None:
@@ -132,7 +132,14 @@ class _Source(_Worker):
             self.busy.acquire()
 
     def _through(self, mailbox: Mailbox) -> None:
-        tally = self.job.through(self.name, mailbox, self.ledger)
+        tally = Tally()
+        try:
+            self.job.through(self.name, mailbox, self.ledger, tally)
+        except Exception:
+            if tally.recorded.messages:
+                self.tally = tally
+                self.news.set()
+            raise
         if tally.messages or tally.unread != self.tally.unread:
             self.tally = tally
             self.news.set()

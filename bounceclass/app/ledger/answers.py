@@ -8,9 +8,9 @@ from typing import Any
 
 from msgspec import Struct, field
 
-from bounceclass.app.policy import Event, Standing
+from bounceclass.app.policy import Event, Policy, Standing
 
-__all__ = ["Listed", "Recorded", "Run", "Why"]
+__all__ = ["Adopted", "Listed", "Recorded", "Run", "Why"]
 
 
 class Recorded(Struct, frozen=True, kw_only=True):
@@ -43,6 +43,30 @@ class Recorded(Struct, frozen=True, kw_only=True):
         """Return the numbers alone: of addresses, how many."""
         plain = {name: getattr(self, name) for name in self.__struct_fields__}
         return {name: len(value) if isinstance(value, tuple) else value for name, value in plain.items()}
+
+
+class Adopted(Struct, frozen=True, kw_only=True):
+    """What it came to that the ledger goes by another policy; as text, a line for people."""
+
+    before: Policy
+    after: Policy
+    suppressed: tuple[str, ...]
+    """Addresses that may be mailed no longer, or their keys where they are hashed."""
+    released: tuple[str, ...]
+    """Addresses that may be mailed again."""
+
+    def __str__(self) -> str:
+        other = "another " if self.before.name == self.after.name else ""
+        number = len(self.suppressed)
+        return (
+            f"the ledger goes by the policy {self.after.name} now, no longer by {other}{self.before.name}: "
+            f"{number} address{'es' * (number != 1)} suppressed by that, {len(self.released)} released"
+        )
+
+    def counts(self) -> dict[str, Any]:
+        """Return the names of the policies and the numbers alone."""
+        numbers = {"suppressed": len(self.suppressed), "released": len(self.released)}
+        return {"before": self.before.name, "after": self.after.name, **numbers}
 
 
 class Listed(Struct, frozen=True, kw_only=True):

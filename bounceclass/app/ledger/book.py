@@ -13,11 +13,11 @@ import sqlalchemy as sa
 from bounceclass.app import policyfile
 from bounceclass.app.incidents import Incident, Ruling, Verdict
 from bounceclass.app.ledger import records, schema
-from bounceclass.app.ledger.answers import Listed, Recorded, Run, Why
-from bounceclass.app.ledger.database import Database, LedgerError, NoLedger, chunks
+from bounceclass.app.ledger.answers import Adopted, Listed, Recorded, Run, Why
+from bounceclass.app.ledger.database import Database, LedgerError, Misconfigured, NoLedger, chunks
 from bounceclass.app.ledger.derive import Derivation, standing_of
 from bounceclass.app.ledger.records import Judged
-from bounceclass.app.policy import MANUAL, Event, Policy, Standing, State, What, decide
+from bounceclass.app.policy import MANUAL, Event, Policy, Standing, State, What, became, decide
 from bounceclass.model import Confidence, Reason, Scope, Severity
 from bounceclass.recipients import is_address
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from bounceclass.app.ledger.derive import Changes
     from bounceclass.model import Report
 
-__all__ = ["Ledger"]
+__all__ = ["MIN_KEY", "Ledger", "check_keys"]
 
 WAIT = 30.0
 """Seconds that a database may be away or busy before that is an error."""
@@ -47,6 +47,14 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
+def check_keys(hash_key: bytes | None, *, keep_raw: bool) -> None:
+    """Raise Misconfigured where no ledger can be opened so."""
+    if hash_key is not None and len(hash_key) < MIN_KEY:
+        raise Misconfigured(f"the hash key has {len(hash_key)} bytes; give at least {MIN_KEY} random ones")
+    if hash_key is not None and keep_raw:
+        raise Misconfigured("a ledger with hashed addresses keeps no raw mail; leave one of the two off")
+
+
 class Ledger:
     """What is known of addresses, in SQLite or PostgreSQL.  ``Ledger.open`` makes one."""
 
@@ -58,6 +66,8 @@ class Ledger:
         self._policy = policy
         self._keep_raw = keep_raw
         self._clock = clock
+        self.adopted: Adopted | None = None
+        """What it came to that the ledger was opened with another policy than it had."""
 
     @classmethod
     def open(
@@ -75,16 +85,14 @@ class Ledger:
 
         *place* is the path of an SQLite file or a URL, ``postgresql://user@host/database``.
         The ledger remembers its policy: None leaves it as it is (``cautious`` at first), another
-        one derives every state anew.  With *hash_key*, at least 16 random bytes, no address is kept, only
+        one derives every state anew, and ``adopted`` says what that came to.  With *hash_key*, at least 16 random bytes, no address is kept, only
         keyed hashes; a ledger begun with one opens with that one only.  *keep_raw* keeps whole messages.
         *wait* is how many seconds the database may be away or busy; *clock* tells the time in UTC.
 
-        Raises LedgerError; without *create* no ledger is made, and where there is none, that is NoLedger.
+        Raises LedgerError: Misconfigured for what can never be, the wrong key too.  Without *create* no ledger
+        is made, and where there is none, that is NoLedger.
         """
-        if hash_key is not None and len(hash_key) < MIN_KEY:
-            raise LedgerError(f"the hash key has {len(hash_key)} bytes; give at least {MIN_KEY} random ones")
-        if hash_key is not None and keep_raw:
-            raise LedgerError("a ledger with hashed addresses keeps no raw mail; leave one of the two off")
+        check_keys(hash_key, keep_raw=keep_raw)
         database = Database(place, wait, create=create)
         try:
             database.prepare()
@@ -346,17 +354,30 @@ class Ledger:
 
     # -- policies
 
-    def adopt(self, policy: Policy) -> Recorded:
+    def adopt(self, policy: Policy) -> Adopted:
         """Make *policy* the ledger's and derive every state anew; return whom that suppressed and released."""
         now = self._clock()
 
-        def work(connection: Connection) -> Recorded:
+        def work(connection: Connection) -> Adopted:
+            derivation = self._derivation(connection, now)
+            changed: dict[State | None, list[str]] = {State.SUPPRESSED: [], State.RELEASED: [], None: []}
+            last = ""
+            while page := derivation.compared(policy, last, PAGE):
+                for key, name, old, new in page:
+                    changed[became(old, new)].append(name or key)
+                last = page[-1][0]
             _set(connection, self._database, "policy", _written(policy))
-            return Recorded(**_moved(Derivation(connection, self._database, policy, now).everything()))
+            Derivation(connection, self._database, policy, now).everything()
+            return Adopted(
+                before=derivation.policy,
+                after=policy,
+                suppressed=tuple(changed[State.SUPPRESSED]),
+                released=tuple(changed[State.RELEASED]),
+            )
 
-        recorded = self._database.write(work)
+        adopted = self._database.write(work)
         self._policy = policy
-        return recorded
+        return adopted
 
     def replay(self, policy: Policy) -> Iterator[tuple[str, Standing, Standing]]:
         """Yield each address (its key where it is hashed) that *policy* would treat otherwise, with both standings.
@@ -425,9 +446,10 @@ class Ledger:
                 raise NoLedger(self.place)
             found = self._database.write(lambda connection: self._begin(connection, policy or self._policy))
         if found["keys"] != self._keys.fingerprint:
-            raise LedgerError(f"{self.place}: {_wrong_key(found['keys'], self._keys)}")
+            raise Misconfigured(f"{self.place}: {_wrong_key(found['keys'], self._keys)}")
         if policy is not None and found["policy"] != _written(policy):
-            self.adopt(policy)
+            adopted = self.adopt(policy)
+            self.adopted = adopted if adopted.before != policy else None  # somebody else was first
         else:
             self._policy = msgspec.json.decode(found["policy"], type=Policy)
 

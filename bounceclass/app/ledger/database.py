@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import URL, Connection, Table
 
-__all__ = ["Database", "LedgerError", "NoLedger", "chunks", "shown"]
+__all__ = ["Database", "LedgerError", "Misconfigured", "NoLedger", "chunks", "shown"]
 
 T = TypeVar("T")
 
@@ -75,6 +75,10 @@ class LedgerError(Exception):
     """The ledger cannot be used as asked; the message says in one line what to do."""
 
 
+class Misconfigured(LedgerError, ValueError):
+    """What was asked for can never be: another place, key or setting must be given first."""
+
+
 class NoLedger(LedgerError):
     """There is none, and none was to be made."""
 
@@ -110,6 +114,8 @@ class Database:
         if self.engine.dialect.name == "sqlite":
             event.listen(self.engine, "connect", _prepare_sqlite)
             event.listen(self.engine, "begin", _begin_sqlite)
+        else:
+            event.listen(self.engine, "connect", _prepare_postgresql)
 
     def read(self, work: Callable[[Connection], T]) -> T:
         """Return what *work* finds, which sees one state of the database (PostgreSQL: in each statement)."""
@@ -219,16 +225,18 @@ def _url(place: str | os.PathLike[str]) -> URL:
     try:
         url = sa.make_url(text)
     except (exc.ArgumentError, ValueError):
-        raise LedgerError("the ledger's URL cannot be read; write postgresql://user@host/database or a path") from None
+        raise Misconfigured(
+            "the ledger's URL cannot be read; write postgresql://user@host/database or a path"
+        ) from None
     if url.drivername in POSTGRESQL:
         return url.set(drivername="postgresql+psycopg")
     if url.get_backend_name() != "sqlite":
-        raise LedgerError(f"{url.get_backend_name()}: no ledger there; use SQLite (a path) or postgresql://")
+        raise Misconfigured(f"{url.get_backend_name()}: no ledger there; use SQLite (a path) or postgresql://")
     return url
 
 
 def shown(place: str | os.PathLike[str]) -> str:
-    """Return *place* for people: no password, nor what else may be secret in its query.  Raises LedgerError."""
+    """Return *place* for people: no password, nor what else may be secret in its query.  Raises Misconfigured."""
     url = _url(place)
     if url.get_backend_name() == "sqlite":
         return wire.printable(url.database or "sqlite://")
@@ -239,7 +247,7 @@ def _find_file(url: URL, place: str, *, create: bool) -> None:
     """Create the file where there is none, for its owner alone: addresses stand in it."""
     name = url.database
     if not name or name == ":memory:":
-        raise LedgerError("a ledger must be kept somewhere; name a file")
+        raise Misconfigured("a ledger must be kept somewhere; name a file")
     if name.startswith("file:"):
         return
     path = Path(name)
@@ -271,3 +279,11 @@ def _prepare_sqlite(connection: sqlite3.Connection, _: Any) -> None:
 def _begin_sqlite(connection: Connection) -> None:
     writes = connection.get_execution_options().get("bounceclass_writes")
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+# --- PostgreSQL ---------------------------------------------------------------------
+
+
+def _prepare_postgresql(connection: Any, _: Any) -> None:
+    connection.execute("SET TIME ZONE 'UTC'")  # elsewhere a moment may fall in a year that Python has not
+    connection.commit()

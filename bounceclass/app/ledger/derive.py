@@ -73,6 +73,7 @@ class Derivation:
         self.policy = policy
         self.now = now
         self._incidents: list[Incident] | None = None
+        self._others: dict[IncidentRules, dict[str, list[Incident]]] = {}
 
     # -- what comes in
 
@@ -106,14 +107,13 @@ class Derivation:
         self.connection.execute(self.database.upsert(schema.rulings), row)
         self._derive(self._find_again(ruling.provider, ruling.moment), Changes([], [], [], []))
 
-    def everything(self) -> Changes:
+    def everything(self) -> None:
         """Derive every incident and every state anew."""
         changes = Changes([], [], [], [])
         self.connection.execute(sa.delete(schema.incidents))
         self._write_incidents([one for found in self._all_found(self.policy.incident).values() for one in found])
         for keys in self._pages():
             self._derive(keys, changes)
-        return changes
 
     # -- what is asked
 
@@ -140,11 +140,7 @@ class Derivation:
         rows = self.connection.execute(query).all()
         events = self._events([row.key for row in rows])
         old = _by_provider(self.incidents)
-        if policy.incident != self.policy.incident:
-            found = self._all_found(policy.incident)
-            new = {provider: [one for one in some if not one.counts] for provider, some in found.items()}
-        else:
-            new = old
+        new = old if policy.incident == self.policy.incident else self._under(policy.incident)
         return [
             (
                 row.key,
@@ -154,6 +150,13 @@ class Derivation:
             )
             for row in rows
         ]
+
+    def _under(self, rules: IncidentRules) -> dict[str, list[Incident]]:
+        """Return the incidents of each provider whose strikes would not count under other *rules*."""
+        if rules not in self._others:
+            found = self._all_found(rules)
+            self._others[rules] = {name: [one for one in some if not one.counts] for name, some in found.items()}
+        return self._others[rules]
 
     # -- states
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from msgspec import Struct
 
 from bounceclass import fields
+from bounceclass.app.ledger.schema import EARLIEST
 from bounceclass.app.policy import What
 from bounceclass.model import Action, Kind, Report
 from bounceclass.recipients import is_address
@@ -33,8 +34,6 @@ MAX_KEYED = 1024 * 1024
 MAX_DIAGNOSTIC = 500
 MAX_SUBJECT = 200
 MAX_DOMAIN = 253
-EARLIEST = datetime(1996, 1, 1, tzinfo=UTC)
-"""Before it there were no delivery reports (RFC 1894); a date as old is a forgery, or a clock's that was never set."""
 SHORT = 3
 """Characters of a local part up to which it may stand in other words by chance."""
 

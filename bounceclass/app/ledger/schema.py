@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Dialect
 
 __all__ = [
+    "EARLIEST",
     "VERSIONS",
     "VERSION_TABLE",
     "Moment",
@@ -38,8 +39,15 @@ VERSIONS = ("0001",)
 VERSION_TABLE = "bounceclass_version"
 
 
+EARLIEST = datetime(1996, 1, 1, tzinfo=UTC)
+"""Before it there were no delivery reports (RFC 1894); a date as old is a forgery, or a clock's that was never set."""
+
+
 class Moment(sa.TypeDecorator[datetime]):
-    """A moment in UTC: ``timestamp with time zone`` in PostgreSQL, text that sorts in SQLite, aware here."""
+    """A moment in UTC: ``timestamp with time zone`` in PostgreSQL, text that sorts in SQLite, aware here.
+
+    One before EARLIEST, which older versions kept, is read as that: from year 1 no window reaches back.
+    """
 
     impl = sa.DateTime(timezone=True)
     cache_ok = True
@@ -54,7 +62,7 @@ class Moment(sa.TypeDecorator[datetime]):
         if value is None:
             return None
         moment: datetime = value
-        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+        return max(EARLIEST, moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC))
 
 
 metadata = sa.MetaData()

@@ -86,6 +86,11 @@ class Secret:
         """Return the secret itself."""
         return self._source if isinstance(self._source, str) else self._source()
 
+    @property
+    def given(self) -> str | None:
+        """The secret itself; None where it is got only when asked for."""
+        return self._source if isinstance(self._source, str) else None
+
     def __repr__(self) -> str:
         return "Secret(...)"
 

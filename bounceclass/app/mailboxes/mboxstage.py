@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -99,9 +100,10 @@ class Stage:
 
     def clear(self) -> None:
         """Forget what is staged, unless it is committed."""
-        for file in self._files.values():
-            file.close()
-        self._files, self._runs = {}, []
+        files, self._files, self._runs = self._files, {}, []
+        for file in files.values():
+            with suppress(OSError):  # it may still hold what there was no room for
+                file.close()
         if not self.interrupted:
             for path in self._folder.iterdir():
                 path.unlink()

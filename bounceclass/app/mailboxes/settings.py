@@ -15,13 +15,28 @@ from bounceclass.app.mailboxes.base import Kind, Secret
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["TYPES", "Account", "Directory", "Imap", "Maildir", "Mbox", "Pop3", "Settings", "lock_name", "settings"]
+__all__ = [
+    "LONGEST",
+    "TYPES",
+    "Account",
+    "Directory",
+    "Imap",
+    "Maildir",
+    "Mbox",
+    "Pop3",
+    "Settings",
+    "lock_name",
+    "settings",
+]
+
+LONGEST = 7 * 24 * 3600
+"""Seconds that anything may be set to take or wait: infinity is nothing that a clock can count to."""
 
 After = Literal["move", "leave", "delete"]
 Security = Literal["tls", "starttls", "none"]
 Text = Annotated[str, Meta(min_length=1)]
 Port = Annotated[int, Meta(ge=1, le=65535)]
-Seconds = Annotated[float, Meta(gt=0)]
+Seconds = Annotated[float, Meta(gt=0, le=LONGEST)]
 
 
 class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type"):

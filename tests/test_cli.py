@@ -647,15 +647,6 @@ def test_what_the_machine_does_is_told_in_one_line(words: str, code: int, said: 
     assert (done.returncode, done.stderr.decode()) == (code, said)
 
 
-def test_a_command_of_the_configuration_that_cannot_be_read(home: Path) -> None:
-    config = home / "c.toml"
-    config.write_text(f"""[export.a]\nformat = "list"\npath = "{home}/a"\nthen = "x 'y"\n""")
-    result = run("suppress", "add", "--config", config, "ann@example.com")
-    assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
-    assert result.stderr.startswith("Error: ")
-    assert result.stderr.endswith(": No closing quotation\n")
-
-
 @pytest.mark.parametrize(
     "args",
     [

@@ -60,6 +60,9 @@ _ADDRESS_LIVES = frozenset(
 )
 # QUIRK: what Sendmail makes of any such reply, whatever its words
 _TRANSLATIONS = frozenset(((550, "5.1.1"), (551, "5.1.6"), (553, "5.1.3")))
+# What a dead address or domain is about; and what a refusal of the sender may be taken for
+_OF_RECIPIENT = (Scope.ADDRESS, Scope.DOMAIN)
+_NOT_OF_SENDER = (*_OF_RECIPIENT, Scope.UNKNOWN)
 # Why a server gives up what might still have passed
 _RUNS_OUT = (Reason.EXPIRED, Reason.NETWORK_ERROR)
 # A reason that a frame alone gives (Postfix: "Sender address rejected: Access denied")
@@ -101,13 +104,6 @@ class Reading(Struct):
     def is_translated(self) -> bool:
         """The remote gave no status; that of the field only repeats its reply code."""
         return self.status_source == "status_field" and (self.code, self.status) in _TRANSLATIONS
-
-    @property
-    def speaks_of_sender(self) -> bool:
-        """A frame or a rule of its own says that the sender, its host or its HELO was refused."""
-        return self.said.about_sender or any(
-            match.rule.reason is Reason.SENDER_REJECTED and not match.rule.generic for match in self.matches
-        )
 
     @property
     def disagrees(self) -> bool:
@@ -165,7 +161,7 @@ def judge(outcome: Outcome, notice: Notice, traffic: recipients.Traffic, rules: 
     recipient = recipients.mailed(outcome, traffic)
     reading = _read(outcome, notice, recipient, rules)
     verdict = weigh(reading, rules)
-    if verdict.scope in (Scope.ADDRESS, Scope.DOMAIN) and _names_sender(reading, verdict.scope, recipient, traffic):
+    if verdict.scope in _OF_RECIPIENT and _names_sender(reading, verdict.scope, recipient, traffic):
         verdict = weigh(reading, rules, names_sender=True)
     ruling = conclude(
         reading,
@@ -302,7 +298,7 @@ def weigh(reading: Reading, rules: Rulebook, *, names_sender: bool = False) -> V
     scope = (winner.match.rule.scope if winner.match else None) or rules.reasons[reason].scope
     effect = str(reason)
     early = reading.said.command in _BEFORE_RECIPIENT
-    if scope in (Scope.ADDRESS, Scope.DOMAIN, Scope.UNKNOWN) and (early or names_sender or reading.speaks_of_sender):
+    if scope in _NOT_OF_SENDER and (early or names_sender or _speaks_of_sender(reading)):
         reason = Reason.SENDER_REJECTED
         scope = rules.reasons[reason].scope
         effect += f", read as {reason}: " + (
@@ -337,6 +333,14 @@ def _candidates(reading: Reading, rules: Rulebook) -> list[_Candidate]:
         code = str(reading.code)
         found.append(_Candidate(0 if reply.generic else 3, f"reply:{code}", source, code, reply.reason))
     return found
+
+
+def _speaks_of_sender(reading: Reading) -> bool:
+    """Tell whether a frame or a rule, though it may not win, says that the sender, its host or its HELO was refused."""
+    for match in reading.matches:
+        if match.rule.reason is Reason.SENDER_REJECTED and not match.rule.generic:
+            return True
+    return reading.said.about_sender
 
 
 def _names_sender(reading: Reading, scope: Scope, recipient: str | None, traffic: recipients.Traffic) -> bool:
@@ -385,7 +389,7 @@ def conclude(
         row.suppress
         and named
         and severity is Severity.HARD
-        and verdict.scope in (Scope.ADDRESS, Scope.DOMAIN)
+        and verdict.scope in _OF_RECIPIENT
         and confidence is not Confidence.GUESS
     )
     action, suggestion = row.action, advice.suggest(verdict.reason, verdict.advice, lang)
@@ -418,7 +422,7 @@ def _confidence(reading: Reading, verdict: Verdict, most: Confidence) -> Confide
     by_code = verdict.rule is None
     if verdict.reason is Reason.UNDETERMINED or (by_code and not specific):
         return Confidence.GUESS
-    if by_code and verdict.scope in (Scope.ADDRESS, Scope.DOMAIN) and _may_live(reading):
+    if by_code and verdict.scope in _OF_RECIPIENT and _may_live(reading):
         return Confidence.GUESS
     level = 2 if specific and not by_code else 1
     level = min(level, _STEPS.index(most)) - reading.disagrees

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from functools import cache
-from importlib import resources
 
 from msgspec import Struct
 
 from bounceclass.model import Reason
-from bounceclass.rulebook import Advice, parse_table
+from bounceclass.rulebook import Advice, built_in, parse_table
 
 __all__ = ["LANGUAGES", "Phrasebook", "phrasebook", "suggest"]
 
@@ -46,7 +45,7 @@ def phrasebook(language: str) -> Phrasebook:
     if language not in LANGUAGES:
         raise ValueError(f"no suggestions in {language!r}; there are {', '.join(LANGUAGES)}")
     name = f"advice.{language}.toml"
-    data = (resources.files("bounceclass") / "data" / name).read_bytes()
+    data = (built_in() / name).read_bytes()
     book: Phrasebook = parse_table(data, Phrasebook, name)
     return book
 

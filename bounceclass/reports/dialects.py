@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from bounceclass.model import Kind
-from bounceclass.rulebook import BUILT_IN, BrokenRules, Row, parse_table
+from bounceclass.rulebook import BrokenRules, Row, built_in, parse_table
 from bounceclass.words import automaton, once
 
 if TYPE_CHECKING:
@@ -172,7 +172,7 @@ class Dialects:
 @cache
 def load(*folders: Path) -> Dialects:
     """Return the built-in dialects and those of *folders*; they are read once per process. Raises BrokenRules."""
-    rows = read_folder(BUILT_IN / "dialects")
+    rows = read_folder(built_in() / "dialects")
     for folder in folders:
         rows += read_folder(folder / "dialects")
     made = Dialects(rows)

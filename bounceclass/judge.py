@@ -298,7 +298,7 @@ def weigh(reading: Reading, rules: Rulebook, *, names_sender: bool = False) -> V
     scope = (winner.match.rule.scope if winner.match else None) or rules.reasons[reason].scope
     effect = str(reason)
     early = reading.said.command in _BEFORE_RECIPIENT
-    if scope in _NOT_OF_SENDER and (early or names_sender or _speaks_of_sender(reading)):
+    if scope in _NOT_OF_SENDER and (early or names_sender or reading.said.about_sender):
         reason = Reason.SENDER_REJECTED
         scope = rules.reasons[reason].scope
         effect += f", read as {reason}: " + (
@@ -333,14 +333,6 @@ def _candidates(reading: Reading, rules: Rulebook) -> list[_Candidate]:
         code = str(reading.code)
         found.append(_Candidate(0 if reply.generic else 3, f"reply:{code}", source, code, reply.reason))
     return found
-
-
-def _speaks_of_sender(reading: Reading) -> bool:
-    """Tell whether a frame or a rule, though it may not win, says that the sender, its host or its HELO was refused."""
-    for match in reading.matches:
-        if match.rule.reason is Reason.SENDER_REJECTED and not match.rule.generic:
-            return True
-    return reading.said.about_sender
 
 
 def _names_sender(reading: Reading, scope: Scope, recipient: str | None, traffic: recipients.Traffic) -> bool:

@@ -181,7 +181,9 @@ class Account:
                 client.select_folder(name, readonly=True)
                 answer = client.fetch(client.search(), ["BODY.PEEK[]", "FLAGS"])
                 found[name] = [
-                    (answer[uid][b"BODY[]"], frozenset(answer[uid][b"FLAGS"]) - {b"\\Recent"}) for uid in sorted(answer)
+                    (answer[uid][b"BODY[]"], frozenset(answer[uid][b"FLAGS"]) - {b"\\Recent"})
+                    for uid in sorted(answer)
+                    if answer[uid].get(b"BODY[]") is not None  # moved by somebody else since the search
                 ]
         return found
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 from functools import cache
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -94,7 +93,7 @@ def load(source: str | Path = DEFAULT) -> Policy:
 
 @cache
 def _shipped(name: str) -> Policy:
-    return parse((resources.files("bounceclass") / "data" / "policies" / f"{name}.toml").read_bytes(), f"{name}.toml")
+    return parse((rulebook.built_in() / "policies" / f"{name}.toml").read_bytes(), f"{name}.toml")
 
 
 def parse(content: bytes, name: str = "policy") -> Policy:
@@ -195,6 +194,6 @@ def _span(text: str, where: str) -> timedelta:
 @cache
 def _about() -> dict[Reason, rulebook.ReasonRow]:
     """Return what follows from each reason; the other rule data is not needed here."""
-    data = (resources.files("bounceclass") / "data" / "reasons.toml").read_bytes()
+    data = (rulebook.built_in() / "reasons.toml").read_bytes()
     rows: dict[Reason, rulebook.ReasonRow] = rulebook.parse_table(data, dict[Reason, rulebook.ReasonRow], "reasons")
     return rows

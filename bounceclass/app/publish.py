@@ -77,8 +77,8 @@ def _run(command: str) -> None:
     """Run what the configuration wants after a change (``postmap``)."""
     try:
         done = subprocess.run(shlex.split(command), check=False)  # noqa: S603 - the owner's own
-    except (OSError, ValueError) as error:  # no such command, or a quotation mark too few
-        raise ExportError(f"then: {getattr(error, 'strerror', error)}") from None
+    except OSError as error:
+        raise ExportError(f"then: {error.strerror}") from None
     if done.returncode:
         raise ExportError(f"then: ended with {done.returncode}")
 

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
 __all__ = ["read"]
 
-# Fields that may stand several times (RFC 5965 3.3)
-_REPEATED = ("original-rcpt-to", "reported-domain", "reported-uri")
 _UNSUBSCRIBE = re.compile(r"\s*unsubscribe(?:[ :]{1,2}\S{0,200})?\s*")
 _COMPLAINT_SUBJECT = Words(
     "e(-|)mail feedback report", "email abuse report", "client tos notification",
@@ -123,5 +121,4 @@ def _own(returned: dict[str, list[str]]) -> set[str]:
 
 
 def _addresses(returned: dict[str, list[str]], name: str) -> list[str]:
-    found = (match[0] for value in returned.get(name, ())[:1] for match in origin.ADDRESS.finditer(value[:2000]))
-    return list(itertools.islice(found, 10))
+    return list(itertools.islice(origin.addresses(returned.get(name, ())[:1], 2000), 10))

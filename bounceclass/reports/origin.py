@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING
 from bounceclass.words import Words
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from bounceclass.model import Mail
 
 __all__ = [
     "ADDRESS",
+    "addresses",
     "has_notice_subject",
     "is_forwarded",
     "names_daemon",
@@ -105,19 +108,25 @@ def is_forwarded(mail: Mail) -> bool:
     )
 
 
+def addresses(values: Iterable[str], most: int) -> Iterator[str]:
+    """Yield the addresses in the first *most* characters of each of *values*."""
+    for value in values:
+        for found in ADDRESS.finditer(value[:most]):
+            yield found[0]
+
+
 def sent_to(mail: Mail) -> frozenset[str]:
     """Return the addresses, in lower case, that the returned message was sent to by its fields."""
-    returned = mail.returned or {}
-    values = [
-        value for name in ("to", "cc", "x-original-to", "envelope-to") for value in returned.get(name, ())[:MAX_VALUES]
-    ]
-    return frozenset(found[0].lower() for value in values for found in ADDRESS.finditer(value[:4000]))
+    names = ("to", "cc", "x-original-to", "envelope-to")
+    return frozenset(map(str.lower, addresses(_values(mail.returned or {}, names), 4000)))
 
 
 def own_addresses(mail: Mail) -> set[str]:
     """Return the addresses that a notice names without meaning them: its own sender and reader."""
-    own: set[str] = set()
-    for name in ("from", "to", "delivered-to", "x-original-to", "reply-to", "return-path", "sender", "errors-to"):
-        for value in mail.headers.get(name, ())[:MAX_VALUES]:
-            own.update(found[0].lower() for found in ADDRESS.finditer(value[:2000]))
-    return own
+    names = ("from", "to", "delivered-to", "x-original-to", "reply-to", "return-path", "sender", "errors-to")
+    return set(map(str.lower, addresses(_values(mail.headers, names), 2000)))
+
+
+def _values(fields: dict[str, list[str]], names: Iterable[str]) -> Iterator[str]:
+    for name in names:
+        yield from fields.get(name, ())[:MAX_VALUES]

@@ -85,8 +85,9 @@ class Ledger:
 
         *place* is the path of an SQLite file or a URL, ``postgresql://user@host/database``.
         The ledger remembers its policy: None leaves it as it is (``cautious`` at first), another
-        one derives every state anew, and ``adopted`` says what that came to.  With *hash_key*, at least 16 random bytes, no address is kept, only
-        keyed hashes; a ledger begun with one opens with that one only.  *keep_raw* keeps whole messages.
+        one derives every state anew, and ``adopted`` says what that came to.  With *hash_key*, at
+        least 16 random bytes, no address is kept, only keyed hashes; a ledger begun with one opens
+        with that one only.  *keep_raw* keeps whole messages.
         *wait* is how many seconds the database may be away or busy; *clock* tells the time in UTC.
 
         Raises LedgerError: Misconfigured for what can never be, the wrong key too.  Without *create* no ledger

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
 import random
 import re
@@ -20,7 +21,7 @@ from click.testing import CliRunner, Result
 from messages import bounce, complaint
 
 import bounceclass
-from bounceclass.app import exports
+from bounceclass.app import exports, publish
 from bounceclass.app.cli import cli
 from bounceclass.app.exports import Format, Line
 from bounceclass.app.ledger import Ledger
@@ -353,6 +354,32 @@ def test_an_export_that_fails_does_not_keep_the_others_from_being_written(book: 
         f"Error: [export.a]: cannot write {home}/gone/a: No such file or directory; [export.b]: then: ended with 1\n"
     )
     assert (home / "c").read_text() == "fred@example.com\nnew@example.com\n"
+
+
+def test_what_another_process_changed_while_an_export_was_written_is_in_it(tmp_path: Path) -> None:
+    target, made = tmp_path / "a", [b"old", b"new", b"new"]
+    assert publish.replaced(target, lambda: made.pop(0), then=f"cp {target} {target}.seen")
+    assert (target.read_bytes(), (tmp_path / "a.seen").read_bytes(), made) == (b"new", b"new", [])
+    assert not publish.replaced(target, lambda: b"new")
+
+
+def test_an_export_that_changes_all_the_time_is_written_all_the_same(tmp_path: Path) -> None:
+    target, made = tmp_path / "a", itertools.count()
+    assert publish.replaced(target, lambda: str(next(made)).encode())
+    assert int(target.read_bytes()) == publish.MOST_TIMES - 1
+
+
+def test_who_is_left_out_of_an_export_is_named_once(book: Ledger, home: Path) -> None:
+    book.add(['"#"@example.com'])
+    result = run("suppress", "export", "--format", "list", "--output", home / "a")
+    assert result.stderr == 'left out, for this form cannot have it: "#"@example.com\n'
+
+
+def test_a_device_is_written_to_once(book: Ledger) -> None:
+    book.add(["fred@example.com"])
+    command = [sys.executable, "-m", "bounceclass", "suppress", "export", "--format", "list", "--output", "/dev/stdout"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout == "fred@example.com\n/dev/stdout: written\n"
 
 
 def test_hashed_addresses_cannot_be_exported(home: Path) -> None:

@@ -164,9 +164,8 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
     A file comes to stand under its name only when everything is in it; where that fails,
     what stood there stays.  A device or a FIFO is written to as it is.
     """
-    target = path.resolve()  # a link goes on pointing to it
-    in_place = target.exists() and not target.is_file()
-    with target.open("wb") if in_place else _draft(target) as out:
+    in_place = path.exists() and not path.is_file()
+    with path.open("wb") if in_place else _draft(path.resolve()) as out:  # a link goes on pointing to its target
         yield out
 
 

@@ -24,10 +24,12 @@ if TYPE_CHECKING:
     from bounceclass.app.config import Config
     from bounceclass.app.ledger import Ledger
 
-__all__ = ["COMPLAINT", "ExportError", "rendered", "replaced", "update"]
+__all__ = ["COMPLAINT", "ExportError", "rendering", "replaced", "update"]
 
 COMPLAINT = "complaint"
 """The reason of those who complained."""
+MOST_TIMES = 3
+"""How often a file is written in one go because its list has changed meanwhile."""
 
 
 class ExportError(Exception):
@@ -44,30 +46,38 @@ def update(config: Config, ledger: Ledger, failed: Callable[[ExportError], None]
     for name, wanted in config.export.items():
         path = Path(wanted.path)
         try:
-            changed = replaced(path, rendered(ledger, wanted.format, wanted.list), then=wanted.then)
+            changed = replaced(path, rendering(ledger, wanted.format, wanted.list), then=wanted.then)
         except ExportError as error:
             failed(ExportError(f"[export.{name}]: {error}"))
         else:
             yield name, changed
 
 
-def replaced(path: Path, content: bytes, *, then: str | None = None) -> bool:
-    """Write *content* to *path* as a whole, unless it stands there already; return whether it was written.
+def replaced(path: Path, render: Callable[[], bytes], *, then: str | None = None) -> bool:
+    """Write what *render* makes to *path* as a whole, unless it stands there already; return whether it was written.
 
-    *then* is run when it was, and when it is owed from before.  Raises ExportError.
+    It is made once more after that, for another process may have written something older
+    over something newer.  *then* is run when the file has changed, and when it is owed from
+    before.  Raises ExportError and what *render* raises.
     """
     target = path.resolve()
     owed = target.with_name(f".{target.name}.then")
+    changed = False
     try:
-        changed = not (target.is_file() and target.read_bytes() == content)
-        if changed:
-            if then and not owed.exists():
+        for _ in range(MOST_TIMES):
+            content = render()
+            if path.is_file() and path.read_bytes() == content:
+                break
+            if then:
                 owed.touch()
-            with outputs.replacing(target) as out:
+            with outputs.replacing(path) as out:
                 out.write(content)
-        if then and owed.exists():
+            changed = True
+            if not path.is_file():
+                break  # a device or a FIFO, which takes it once
+        if then and (changed or owed.exists()):
             _run(then)
-            owed.unlink()
+            owed.unlink(missing_ok=True)
     except OSError as error:
         raise ExportError(f"cannot write {path}: {error.strerror}") from None
     return changed
@@ -83,20 +93,23 @@ def _run(command: str) -> None:
         raise ExportError(f"then: ended with {done.returncode}")
 
 
-def rendered(ledger: Ledger, form: Format, chosen: List) -> bytes:
-    """Return a list of *ledger* in the form asked for; who is left out is named on standard error.
+def rendering(ledger: Ledger, form: Format, chosen: List) -> Callable[[], bytes]:
+    """Return what makes a list of *ledger* in the form asked for, each time from what the ledger has then.
 
-    Raises ExportError and LedgerError.
+    Who is left out is named on standard error, once.  Raises ExportError; what is returned raises LedgerError.
     """
     if ledger.hashed:
         raise ExportError(
             "the ledger keeps hashes instead of addresses, which cannot be exported: ask bounceclass suppress check -"
         )
-    return exports.rendered(form, _listed(ledger, chosen), _left_out)
+    named: set[str] = set()
 
+    def left_out(address: str) -> None:
+        if address not in named:
+            named.add(address)
+            click.echo(printable(f"left out, for this form cannot have it: {address}"), err=True)
 
-def _left_out(address: str) -> None:
-    click.echo(printable(f"left out, for this form cannot have it: {address}"), err=True)
+    return lambda: exports.rendered(form, _listed(ledger, chosen), left_out)
 
 
 def _listed(ledger: Ledger, chosen: List) -> Iterator[exports.Line]:

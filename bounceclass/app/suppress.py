@@ -245,11 +245,11 @@ def export(path: Path | None, form: str | None, output: str | None, complaints: 
             for name, changed in _update(config, ledger).items():
                 click.echo(f"{name}: {'written' if changed else 'unchanged'}")
             return
-        content = publish.rendered(ledger, Format(form), chosen)
+        render = publish.rendering(ledger, Format(form), chosen)
         if output is None:
-            sys.stdout.buffer.write(content)
+            sys.stdout.buffer.write(render())
         else:
-            changed = publish.replaced(Path(output), content)
+            changed = publish.replaced(Path(output), render)
             click.echo(printable(f"{output}: {'written' if changed else 'unchanged'}"))
 
 

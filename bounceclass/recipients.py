@@ -12,7 +12,7 @@ from bounceclass.words import once
 if TYPE_CHECKING:
     from bounceclass.model import Outcome
 
-__all__ = ["Traffic", "is_address", "is_plain_address", "mailed"]
+__all__ = ["Traffic", "bare", "is_address", "is_plain_address", "mailed"]
 
 MAX_VALUES = 100
 """Fields of one name in which a recipient is looked for."""
@@ -20,6 +20,8 @@ _ADDRESSED = ("to", "cc", "bcc", "delivered-to", "x-original-to", "envelope-to",
 
 # What stands around an address in a field
 _DELIMITERS = re.compile(r"[\s<>,;:()\"]+")
+# name-addr (RFC 5322 3.4), with what people write in a display name without quoting it
+_NAME_ADDR = re.compile(r'(?:"(?:[^"\\]|\\.)*"\s*|[^<>,;"]*)<([^<>]*)>')
 
 
 def is_address(name: str | None) -> bool:
@@ -38,8 +40,16 @@ def is_plain_address(name: str) -> bool:
     What would not be seen it has none of either.
     """
     domain = name.rpartition("@")[2]
-    plain = name.isprintable() and " " not in name and not any(mark in domain for mark in '<>(),;"')
+    beside = any(mark in name for mark in " <>") or any(mark in domain for mark in '(),;"')
+    plain = name.isprintable() and not beside
     return plain and is_address(name)
+
+
+def bare(name: str) -> str:
+    """Return *name* without white space around it, and of a name-addr (RFC 5322 3.4) only the address."""
+    name = name.strip()
+    found = _NAME_ADDR.fullmatch(name) if name.endswith(">") else None
+    return found[1].strip() if found else name
 
 
 class Traffic:

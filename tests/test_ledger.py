@@ -259,6 +259,14 @@ def test_complaints_are_a_list_of_their_own(place: str) -> None:
         assert list(ledger.mailable(people)) == ["ann@example.com", "bob@example.com"]
 
 
+def test_whoever_asks_need_not_take_addresses_apart(tmp_path: Path) -> None:
+    with Ledger.open(tmp_path / "l.db") as ledger:
+        ledger.add(["fred@example.com"])
+        assert ledger.is_suppressed(" Fred Oduya <FRED@example.com>")
+        people = [{"name": "Fred", "mail": "fred@example.com"}, {"name": "Ann", "mail": "Ann <ann@example.com>"}]
+        assert list(ledger.mailable(people, address=lambda one: one["mail"])) == people[1:]
+
+
 def test_a_complaint_releases_nobody(place: str) -> None:
     clock = Clock()
     with Ledger.open(place, policy=STRICT, clock=clock) as ledger:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import sys
 from contextlib import closing, contextmanager
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from bounceclass.app import imports, publish, show
+from bounceclass.app import lists, publish, show
 from bounceclass.app.exports import Format, List
 from bounceclass.app.options import configured, ledger_as_it_is, plainly, settings
 from bounceclass.app.publish import COMPLAINT
 from bounceclass.app.sources import STDIN
-from bounceclass.recipients import is_plain_address
+from bounceclass.recipients import bare, is_plain_address
 from bounceclass.wire import printable
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ __all__ = ["suppress"]
 SUPPRESSED = 3
 """Exit code of ``check``."""
 MAX_NAMED = 10
-"""Lines without an address that are named after an import."""
+"""Lines without an address that are named."""
 MAX_SHOWN = 200
 """Characters that are shown of one."""
 
@@ -85,8 +86,10 @@ def list_(path: Path | None, complaints: bool) -> None:
     Examples:
       bounceclass suppress check fred@example.com
       bounceclass suppress check - < addresses.txt > mailable.txt
+      bounceclass suppress check - < people.csv > mailable.csv
 
-    Exit code: 0 all may be mailed, 3 some may not, 2 usage, 75 the ledger cannot be read.
+    Exit code: 0 all may be mailed, 3 some may not, 1 some lines have no address, 2 usage,
+    75 the ledger cannot be read.
     """
 )
 @addresses
@@ -95,29 +98,42 @@ def list_(path: Path | None, complaints: bool) -> None:
 def check(ctx: click.Context, path: Path | None, given: tuple[str, ...]) -> None:
     """Tell whether addresses may be mailed.
 
-    Those that may not are named on standard error, with the reason. With - they are read from
-    standard input, one a line, and those that may be mailed are written to standard output.
+    Those that may not are named on standard error, with the reason. With - a list is read from
+    standard input, one address a line or CSV with the address first, and the lines of those that
+    may be mailed are written to standard output. A line without an address is named on standard
+    error and left out.
     """
     with _opened(path) as (_, ledger):
         if given == (STDIN,):
-            asked = _lines(sys.stdin.buffer)
-            total, left = 0, 0
-
-            def counted() -> Iterator[str]:
-                nonlocal total
-                for address in asked:
-                    total += 1
-                    yield address
-
-            for address in ledger.mailable(counted()):
-                left += 1
-                sys.stdout.buffer.write(address.encode("utf-8", "surrogateescape") + b"\n")
-            ctx.exit(SUPPRESSED if left < total else 0)
+            ctx.exit(_filtered(ledger))
         out = [one for one in given if ledger.is_suppressed(one)]
         for one in out:
             standing = ledger.standing(one)
             click.echo(printable(f"{one}: {_says(standing)}"), err=True)
+        _checked(one for one in given if one not in out)
         ctx.exit(SUPPRESSED if out else 0)
+
+
+def _filtered(ledger: Ledger) -> int:
+    """Write those lines of standard input to standard output that may be mailed, and return the exit code."""
+    wrong: list[str] = []
+    asked = left = 0
+
+    def addressed() -> Iterator[lists.Entry]:
+        nonlocal asked
+        for entry in lists.read(sys.stdin.buffer):
+            if entry.address or entry.is_header:
+                asked += 1
+                yield entry
+            else:
+                wrong.extend(entry.lines)
+
+    for entry in ledger.mailable(addressed(), address=attrgetter("address")):
+        left += 1
+        for line in entry.lines:
+            sys.stdout.buffer.write(line.encode("utf-8", "surrogateescape") + b"\n")
+    _name(wrong)
+    return 1 if wrong else SUPPRESSED if left < asked else 0
 
 
 @suppress.command(
@@ -202,15 +218,16 @@ def import_(ctx: click.Context, path: Path | None, file: IO[bytes], complaints: 
 
     Its cells may end with a comma, a semicolon or a tab. Lines without an address are named and passed over.
     """
-    found, wrong = imports.addresses(file)
+    found, wrong = [], []
+    for entry in lists.read(file):
+        if entry.address:
+            found.append(entry.address)
+        elif not entry.is_header:
+            wrong += entry.lines
     with _opened(path, create=True) as (config, ledger):
         done = (ledger.complain if complaints else ledger.add)(found, note=note)
         click.echo(f"{done} added, {len(found) - done} were on the list, {len(wrong)} lines without an address")
-        for line in wrong[:MAX_NAMED]:
-            shown = line if len(line) <= MAX_SHOWN else f"{line[:MAX_SHOWN]}..."
-            click.echo(printable(f"no address: {shown}"), err=True)
-        if len(wrong) > MAX_NAMED:
-            click.echo(f"... and {len(wrong) - MAX_NAMED} more", err=True)
+        _name(wrong)
         _update(config, ledger)
     ctx.exit(1 if wrong else 0)
 
@@ -288,18 +305,23 @@ def _day(moment: object, never: str = "") -> str:
     return f"{moment:%Y-%m-%d}" if moment else never
 
 
-def _checked(given: tuple[str, ...]) -> tuple[str, ...]:
-    for address in given:
-        if not is_plain_address(address):
+def _name(wrong: list[str]) -> None:
+    """Name the first few of the lines of a list in which there is no address."""
+    for line in wrong[:MAX_NAMED]:
+        shown = line if len(line) <= MAX_SHOWN else f"{line[:MAX_SHOWN]}..."
+        click.echo(printable(f"no address: {shown}"), err=True)
+    if len(wrong) > MAX_NAMED:
+        click.echo(f"... and {len(wrong) - MAX_NAMED} more", err=True)
+
+
+def _checked(given: Iterable[str]) -> list[str]:
+    """Return the addresses of *given*; raises click's error where there is none."""
+    found = []
+    for one in given:
+        if not is_plain_address(bare(one)):
             raise click.BadParameter(
-                f"no address: {address!r} (it takes a local part and a domain, and nothing beside them)",
+                f"no address: {one!r} (it takes a local part and a domain, and nothing beside them but a name)",
                 param_hint="ADDRESS",
             )
-    return given
-
-
-def _lines(file: Iterable[bytes]) -> Iterator[str]:
-    for line in file:
-        text = line.decode("utf-8", "surrogateescape").strip().removeprefix("\ufeff")
-        if text and not text.startswith("#"):
-            yield text
+        found.append(bare(one))
+    return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 import sqlalchemy as sa
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from bounceclass.model import Report
 
 __all__ = ["MIN_KEY", "Ledger", "check_keys"]
+
+Person = TypeVar("Person")
 
 WAIT = 30.0
 """Seconds that a database may be away or busy before that is an error."""
@@ -231,19 +233,19 @@ class Ledger:
         """Tell whether *address* must not be mailed: it is suppressed, or its owner complained."""
         return bool(self._unmailable([self._keys.address(address)]))
 
-    def mailable(self, addresses: Iterable[str]) -> Iterator[str]:
-        """Yield those of *addresses* that may be mailed, in their order.
+    def mailable(self, people: Iterable[Person], *, address: Callable[[Person], str] = str) -> Iterator[Person]:
+        """Yield those of *people* that may be mailed, in their order: addresses, or what *address* finds one in.
 
         All are judged by the state of the ledger when the first is asked for.
         """
-        left = iter(addresses)
+        left = iter(people)
         first = list(itertools.islice(left, FEW))
         key = self._keys.address
         more = len(first) == FEW
-        out = self._unmailable(None if more else [key(address) for address in first])
-        for address in itertools.chain(first, left):
-            if key(address) not in out:
-                yield address
+        out = self._unmailable(None if more else [key(address(one)) for one in first])
+        for one in itertools.chain(first, left):
+            if key(address(one)) not in out:
+                yield one
 
     def _unmailable(self, keys: list[str] | None) -> set[str]:
         """Return which of *keys*, None for all, must not be mailed now."""

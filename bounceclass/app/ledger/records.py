@@ -20,7 +20,7 @@ from bounceclass import fields
 from bounceclass.app.ledger.schema import EARLIEST
 from bounceclass.app.policy import What
 from bounceclass.model import Action, Kind, Report
-from bounceclass.recipients import is_address
+from bounceclass.recipients import bare, is_address
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -81,14 +81,18 @@ class Keys:
         return "plain" if self._secret is None else f"hashed:{self._hash('bounceclass ledger')}"
 
     def address(self, address: str) -> str:
-        """Return the key of *address*; capitals count nowhere in it, and a domain is the same in both its forms."""
+        """Return the key of *address*, which may have a display name.
+
+        Capitals count nowhere in it, and a domain is the same in both its forms.
+        """
+        address = bare(address)
         plain = address.isascii() and address.isprintable()
-        key = address.strip().lower() if plain else _key(_UNFIT.sub(" ", address).strip())
+        key = address.lower() if plain else _key(_UNFIT.sub(" ", address).strip())
         return key if self._secret is None else self._hash(key)
 
     def shown(self, address: str) -> str | None:
         """Return *address* as it may be kept for showing: None where it is hashed."""
-        return None if self.hashed else _fit(address.strip())
+        return None if self.hashed else _fit(bare(address))
 
     def without(self, text: str | None, address: str = "") -> str | None:
         """Return *text* as it may be kept: where addresses are hashed, with ``~`` for each and for *address*."""

@@ -1,0 +1,84 @@
+"""Lists of addresses that people or other software made: one a line, or CSV as any program writes it.
+
+Nothing is guessed: what is not understood as a whole is no address.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import itertools
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+from bounceclass.recipients import bare, is_plain_address
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import IO
+
+__all__ = ["Entry", "read"]
+
+HEADERS = ("address", "email", "e-mail", "recipient")
+"""What may stand above the addresses."""
+SNIFFED = 64 * 1024
+"""Characters that are looked through for the delimiter."""
+
+# The first cell of a row (RFC 4180) and what ends it: spreadsheets write the delimiter of their country, or tabs
+_FIRST_CELL = re.compile(r'^(?:"(?:[^"]|"")*"|[^",;\t\r\n]*)([,;\t])', re.MULTILINE)
+# What a CSV of ours has before a formula
+_APOSTROPHE = re.compile(r"'(?=[=+\-@])")
+
+
+class Entry(NamedTuple):
+    """A row of a list."""
+
+    address: str
+    """The address in its first cell, without a display name; empty where there is none."""
+    lines: list[str]
+    """As they were read, without their ends."""
+    is_header: bool = False
+
+
+def read(file: IO[bytes]) -> Iterator[Entry]:
+    """Yield the rows of *file*; empty lines and comments are none."""
+    text = io.TextIOWrapper(file, "utf-8-sig", "surrogateescape", newline="")
+    try:
+        for row, lines in _rows(text):
+            # an address in quotes of its own is no cell of CSV
+            cell = row[0].strip() if row else "".join(lines).strip()
+            cell = bare(cell[1:] if _APOSTROPHE.match(cell) else cell)
+            is_header = cell.casefold() in HEADERS
+            if is_header or any(row or [cell]):
+                address = cell if is_plain_address(cell) else ""
+                yield Entry(address, [line.rstrip("\r\n") for line in lines], is_header)
+    finally:
+        text.detach()  # whoever opened it closes it
+
+
+def _rows(text: io.TextIOBase) -> Iterator[tuple[list[str], list[str]]]:
+    """Yield the cells of each row, none where it is no row of CSV, and the lines that it stands in."""
+    head: list[str] = []
+    size = 0
+    while size < SNIFFED and (line := text.readline()):
+        head.append(line)
+        size += len(line)
+    taken: list[str] = []
+
+    def lines() -> Iterator[str]:
+        for line in itertools.chain(head, text):
+            if line.strip() and not line.lstrip().startswith("#"):
+                taken.append(line)
+                yield line
+
+    first = _FIRST_CELL.search("".join(head), 0, SNIFFED)
+    rows = csv.reader(lines(), delimiter=first[1] if first else ",", skipinitialspace=True, strict=True)
+    while True:
+        taken.clear()
+        try:
+            row = next(rows)
+        except StopIteration:
+            return
+        except csv.Error:
+            row = []
+        yield row, list(taken)

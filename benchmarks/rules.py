@@ -22,7 +22,8 @@ from bounceclass import judge, mime, reports, rulebook
 from bounceclass.model import Action, Notice, Outcome, Reason
 from bounceclass.recipients import Traffic
 from bounceclass.reports import dialects
-from bounceclass.rulebook import OwnedRule, Provider, ReasonRow, ReplyRow, Rule, Rulebook, StatusRow
+from bounceclass.rows import Provider, ReasonRow, ReplyRow, Rule, StatusRow
+from bounceclass.rulebook import OwnedRule, Rulebook
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -118,7 +119,7 @@ def loading(rows: Rows) -> None:
     pickled = pickle.dumps(rows)
 
     def with_tomllib() -> Rulebook:
-        with mock.patch.object(rulebook, "tomli", tomllib):
+        with mock.patch.object(rows, "tomli", tomllib):
             return rulebook.load.__wrapped__()
 
     def cold(load: Callable[[], Rulebook]) -> Callable[[], object]:

@@ -21,7 +21,7 @@ from bounceclass.model import (
     Severity,
     SuggestedAction,
 )
-from bounceclass.rulebook import BrokenRules
+from bounceclass.rows import BrokenRules
 from bounceclass.rules import Rules, load_rules
 
 __version__ = "0.1.0"

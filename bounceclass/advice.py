@@ -7,7 +7,7 @@ from functools import cache
 from msgspec import Struct
 
 from bounceclass.model import Reason
-from bounceclass.rulebook import Advice, built_in, parse_table
+from bounceclass.rows import Advice, built_in, parse_table
 
 __all__ = ["LANGUAGES", "Phrasebook", "phrasebook", "suggest"]
 

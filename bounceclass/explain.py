@@ -9,7 +9,8 @@ from bounceclass import advice, judge, rulebook
 from bounceclass.model import Explanation, Meaning
 
 if TYPE_CHECKING:
-    from bounceclass.rulebook import ReplyRow, Rulebook
+    from bounceclass.rows import ReplyRow
+    from bounceclass.rulebook import Rulebook
     from bounceclass.rules import Rules
 
 __all__ = ["explain"]

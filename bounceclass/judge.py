@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from bounceclass import advice, fields, recipients, rulebook, smtp
+from bounceclass import advice, fields, phrasing, recipients, smtp
 from bounceclass import status as statuses
 from bounceclass.model import (
     Action,
@@ -29,7 +29,8 @@ from bounceclass.model import (
 from bounceclass.rulebook import Match, Said
 
 if TYPE_CHECKING:
-    from bounceclass.rulebook import Advice, ReasonRow, Rulebook
+    from bounceclass.rows import Advice, ReasonRow
+    from bounceclass.rulebook import Rulebook
 
 __all__ = ["MAX_EVIDENCE", "Reading", "Ruling", "Verdict", "conclude", "judge", "read_words", "weigh"]
 
@@ -254,7 +255,7 @@ def read_words(
     status, status_source = statuses.prefer(reply.status, field)
     if status_source == "diagnostic":
         status_source = _STATUS_SOURCES[source]
-    marked = rules.providers_marked(rulebook.normalised(words[: smtp.MAX_DIAGNOSTIC]))
+    marked = rules.providers_marked(phrasing.normalised(words[: smtp.MAX_DIAGNOSTIC]))
     if provider is None:
         by_host = rules.provider_of_host(remote or reply.host or reporting)
         provider = by_host or (marked[0] if marked else None) or rules.provider_of_domain(domain)

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct, field
 
-from bounceclass.words import on_one_line
+from bounceclass.phrasing import on_one_line
 
 SCHEMA = "bounceclass/1"
 MAX_VALUE = 16 * 1024

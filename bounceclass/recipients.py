@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from bounceclass import fields
 from bounceclass.model import Mail
-from bounceclass.words import once
+from bounceclass.once import once
 
 if TYPE_CHECKING:
     from bounceclass.model import Outcome

@@ -13,140 +13,38 @@ import zlib
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import msgspec
-import tomli  # compiled; a third of tomllib's time
 from msgspec import Struct
 
-from bounceclass.model import Reason, Scope, Severity, SuggestedAction
-from bounceclass.words import automaton, on_one_line, once
+from bounceclass.model import Reason
+from bounceclass.once import once
+from bounceclass.phrasing import SENDER_FRAMES, blanked, normalised, unframed
+from bounceclass.rows import (
+    BrokenRules,
+    GeneralFile,
+    Provider,
+    ProviderFile,
+    ReasonRow,
+    ReplyFile,
+    ReplyRow,
+    Rule,
+    StatusFile,
+    StatusRow,
+    built_in,
+    parse_table,
+)
+from bounceclass.words import automaton
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from importlib.resources.abc import Traversable
     from pathlib import Path
 
-__all__ = ["BrokenRules", "Match", "Provider", "Rule", "Rulebook", "Said", "built_in", "load", "normalised"]
+__all__ = ["Match", "OwnedRule", "Rulebook", "Said", "load"]
 
 MAX_GAP = 120
 """Characters that a ``*`` in a phrase may stand for."""
-MAX_HOST = 255
-"""Octets of a host name (RFC 1035 2.3.4); a longer word is none."""
 
-
-def built_in() -> Traversable:
-    """Return where the data that comes with the package is."""
-    from importlib import resources  # 8 ms, and only what reads data needs it
-
-    return resources.files("bounceclass") / "data"
-
-
-class BrokenRules(ValueError):
-    """A rule file cannot be read, or a row of it makes no sense."""
-
-
-class Row(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What every row of the rule data has in common: nothing it does not know is accepted."""
-
-
-class Advice(Row, frozen=True, kw_only=True):
-    """What a provider says to do about a refusal."""
-
-    en: str
-    it: str
-    url: str | None = None
-
-
-class Rule(Row, frozen=True, kw_only=True):
-    """Words, and what they mean; see docs/rules.md."""
-
-    id: str
-    reason: Reason
-    source: str
-    examples: tuple[str, ...]
-    counter_examples: tuple[str, ...] = ()
-    phrases: tuple[str, ...] = ()
-    status: tuple[str, ...] = ()
-    reply: tuple[int, ...] = ()
-    command: tuple[str, ...] = ()
-    dialect: tuple[str, ...] = ()
-    pattern: str | None = None
-    generic: bool = False
-    scope: Scope | None = None
-    advice: Advice | None = None
-
-
-class Provider(Row, frozen=True, kw_only=True):
-    """Who refused, and how it is recognised."""
-
-    name: str
-    title: str
-    hosts: tuple[str, ...] = ()
-    marks: tuple[str, ...] = ()
-    domains: tuple[str, ...] = ()
-
-
-class ProviderFile(Row, frozen=True, kw_only=True):
-    provider: Provider | None = None
-    """None in a folder of one's own, where a file adds rules to the provider that it is named for."""
-    rule: tuple[Rule, ...] = ()
-
-
-class GeneralFile(Row, frozen=True, kw_only=True):
-    rule: tuple[Rule, ...] = ()
-
-
-class ReasonRow(Row, frozen=True, kw_only=True):
-    """What follows from a reason, and the words of other tools for it."""
-
-    scope: Scope
-    suppress: bool
-    action: SuggestedAction
-    no_code: Severity
-    who: str
-    always: Severity | None = None
-    sisimai: str
-    kumomta: str
-    powermta: str
-    sparkpost: tuple[int, ...]
-    ses: str
-    postmark: str
-    anymail: str
-
-
-class StatusRow(Row, frozen=True, kw_only=True):
-    """An enhanced status code (RFC 3463, RFC 5248)."""
-
-    code: str
-    kind: str
-    meaning: dict[str, str]
-    source: str
-    reason: Reason | None = None
-    generic: bool = False
-    registered: bool = True
-    range: tuple[int, int] | None = None
-    """First and last detail of a family of unregistered codes; an exact row wins."""
-
-
-class ReplyRow(Row, frozen=True, kw_only=True):
-    """A reply code (RFC 5321 4.2)."""
-
-    code: str
-    kind: str
-    meaning: dict[str, str]
-    action: dict[str, str]
-    source: str
-    vendor: dict[str, str] = {}
-    reason: Reason | None = None
-    generic: bool = False
-    status: str | None = None
-
-
-class StatusFile(Row, frozen=True, kw_only=True):
-    status: tuple[StatusRow, ...]
-
-
-class ReplyFile(Row, frozen=True, kw_only=True):
-    reply: tuple[ReplyRow, ...]
+_ALPHANUMERIC = frozenset(string.ascii_letters + string.digits)
 
 
 class Said(Struct, frozen=True, kw_only=True):
@@ -174,86 +72,6 @@ class Match(Struct, frozen=True, kw_only=True):
     """Not generic, the provider's own, bound to a command, about the sender, bound to a code, literal characters,
     precedence of its folder."""
     text: str
-
-
-# --- the words ------------------------------------------------------------------
-
-_TYPOGRAPHIC = tuple(zip("\u2018\u2019\u201c\u201d\u2013\u2014\uff1a", "''\"\"--:", strict=True))
-# What stands before "rejected:" and says what was
-_FRAMES = ("recipient address", "sender address", "client host", "client", "helo command", "ehlo command", "end-of-data", "data command", "relay")  # fmt: skip
-_SENDER_FRAMES = frozenset(("sender address", "client host", "client", "helo command", "ehlo command"))
-# Host names of two labels need a last label that is one: "rejected.see" has none.
-_HOST = re.compile(
-    r"(?=.*[a-z])[a-z0-9_*-]+(?:\.[a-z0-9_-]+)*\.(?:[a-z]{2}|com|net|org|edu|gov|mil|int|arpa|info|biz|name|mobi|email|cloud|online|local|localdomain|example|invalid|test|xn--[a-z0-9-]+)"
-)
-_IP = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}(?:/\d{1,2})?|(?=.*[0-9a-f]*:[0-9a-f]*:)[0-9a-f:.]{3,45}")
-_ALPHANUMERIC = frozenset(string.ascii_letters + string.digits)
-# An address as it nearly always stands in a reply: alone or in brackets
-_ADDRESS = re.compile(r"[<(\[\"'{`]?[\w.+/-]+@[\w.-]*[\w-][>)\]\"'}]?")
-_OPENING = "<([{\"'`«"
-_CLOSING = ">)]}\"'`»"
-
-
-def normalised(text: str) -> str:
-    """Return *text* in lower case, white space as one space, typographic quotes as plain ones."""
-    text = on_one_line(text).lower()
-    if not text.isascii():
-        for character, plain in _TYPOGRAPHIC:  # each search is fast, and str.translate is slow
-            if character in text:
-                text = text.replace(character, plain)
-    return text
-
-
-def blanked(text: str) -> str:
-    """Return normalised *text* with every address, host, IP address and URL as ``~``."""
-    return " ".join([_blank(word) if "." in word or "@" in word or ":" in word else word for word in text.split(" ")])
-
-
-def _blank(word: str) -> str:
-    core = word.rstrip(".,;:!?…")
-    if not ("." in core or "@" in core or ":" in core):
-        return word
-    tail = word[len(core) :]
-    if "@" in core and _ADDRESS.fullmatch(core):
-        return "~" + tail
-    addresses = ""
-    while "@" in core and len(core) > 1:
-        at = core.index("@")
-        start = max(core.rfind(mark, 0, at) for mark in "<(\"'=:[{`") + 1
-        stop = min((i for i in (core.find(mark, at) for mark in ">)\"']};,|") if i > 0), default=len(core))
-        addresses += core[:start].rstrip(_OPENING) + "~"
-        core = core[stop:].lstrip(_CLOSING)
-    return addresses + _blank_host(core) + tail
-
-
-def _unframed(text: str) -> tuple[str, str]:
-    """Return *text* without its frames, and the first of them."""
-    first = ""
-    at = text.find(" rejected")
-    while at >= 0:
-        before = text[:at]
-        if before.endswith(_FRAMES):
-            (frame,) = [one for one in _FRAMES if before.endswith(one)]
-            first = first or frame
-            start = at - len(frame)
-            text = text[:start] + text[at + len(" rejected") :].removeprefix(":").removeprefix(" ")
-            at = text.find(" rejected", start)
-        else:
-            at = text.find(" rejected", at + 1)
-    return text, first
-
-
-def _blank_host(word: str) -> str:
-    if "://" in word or word.startswith("www."):
-        start = word.find("http")
-        return word[: max(start, 0)].rstrip(_OPENING) + "~"
-    bare = word.strip(_OPENING + _CLOSING)
-    name = bare.partition("[")[0] or bare
-    if len(name) > MAX_HOST or (name.count(".") == 2 and name.replace(".", "").isdigit()):  # "5.1.1" above all
-        return word
-    if _HOST.fullmatch(name.rstrip(".:")) or _IP.fullmatch(name) or _IP.fullmatch(name.partition(":")[0]):
-        return "~"
-    return word
 
 
 # --- the index ------------------------------------------------------------------
@@ -468,11 +286,11 @@ class Rulebook:
             raw = f"{normalised(before)} {raw}"
         frame = ""
         if " rejected" in general:
-            general, frame = _unframed(general)
+            general, frame = unframed(general)
         return Said(
             raw=raw,
             blanked=general,
-            about_sender=frame in _SENDER_FRAMES,
+            about_sender=frame in SENDER_FRAMES,
             frame=frame,
             code=code,
             status=status,
@@ -608,11 +426,3 @@ class _Reader:
         elif name not in self.providers:
             raise BrokenRules(f"{file}: there is no provider {name}; say in [provider] how it is recognised")
         self.rules.extend(OwnedRule(name, row, precedence) for row in content.rule)
-
-
-def parse_table(data: bytes, kind: Any, name: str) -> Any:
-    """Return *data* as *kind*; raises BrokenRules naming the file."""
-    try:
-        return msgspec.convert(tomli.loads(data.decode()), kind)
-    except (ValueError, msgspec.ValidationError) as error:
-        raise BrokenRules(f"{name}: {error}") from None

@@ -16,7 +16,8 @@ from bounceclass import judge
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from bounceclass.rulebook import Match, Rule, Rulebook
+    from bounceclass.rows import Rule
+    from bounceclass.rulebook import Match, Rulebook
     from bounceclass.rules import Rules
 
 __all__ = ["overruled", "problems", "unsafe"]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from bounceclass import rulebook
 from bounceclass.reports import dialects
-from bounceclass.rulebook import BrokenRules
+from bounceclass.rows import BrokenRules
 
 if TYPE_CHECKING:
     import os

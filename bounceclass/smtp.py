@@ -12,8 +12,8 @@ from functools import cache
 
 from msgspec import Struct
 
+from bounceclass import phrasing, words
 from bounceclass import status as statuses
-from bounceclass import words
 
 __all__ = ["MAX_DIAGNOSTIC", "Reply", "command_refused", "dissect"]
 
@@ -177,7 +177,7 @@ def command_refused(text: str) -> str | None:
     hints = _hints(text)
     command = _command(text, hints)
     if command is None and "wrapped" in hints and "\n" in text:
-        text = words.on_one_line(text)
+        text = phrasing.on_one_line(text)
         command = _command(text, _hints(text))
     return command
 
@@ -277,7 +277,7 @@ def _transcript(text: str, host: str | None) -> Reply | None:
 
 def _joined(said: str, code: int | None) -> str:
     """Return the words of a reply on one line, without codes and the reporter's frames."""
-    said = words.on_one_line(said)
+    said = phrasing.on_one_line(said)
     if code:
         digits = said[:3]
         if digits in said[3:]:

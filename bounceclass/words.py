@@ -8,20 +8,17 @@ from __future__ import annotations
 
 import itertools
 import re
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
+from typing import TYPE_CHECKING
 
 import ahocorasick_rs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
 
-__all__ = ["Words", "automaton", "on_one_line", "once"]
+__all__ = ["Words", "automaton"]
 
 # "(a|b)", "(a|)", and the literal text between such
 _CHOICE = re.compile(r"\(([^()]*)\)")
-
-
-Value = TypeVar("Value")
 
 
 def automaton(words: Iterable[str], *, overlapping: bool = True) -> ahocorasick_rs.AhoCorasick:
@@ -32,32 +29,6 @@ def automaton(words: Iterable[str], *, overlapping: bool = True) -> ahocorasick_
         implementation=ahocorasick_rs.Implementation.ContiguousNFA,
         matchkind=kinds.Standard if overlapping else kinds.LeftmostFirst,
     )
-
-
-def on_one_line(text: str) -> str:
-    """Return *text* with each run of white space as one space, and none at its ends."""
-    if text.isprintable() and "  " not in text:  # as nearly all is: of white space only the space is printable
-        return text.strip(" ")
-    return " ".join(text.split())
-
-
-class once(Generic[Value]):  # noqa: N801 - a decorator
-    """A property that is worked out once: ``functools.cached_property`` without the lock that it has until Python 3.12."""
-
-    def __init__(self, function: Callable[[Any], Value]) -> None:
-        self._function = function
-        self._name = function.__name__
-        self.__doc__ = function.__doc__
-
-    @overload
-    def __get__(self, instance: None, owner: type) -> once[Value]: ...
-    @overload
-    def __get__(self, instance: object, owner: type) -> Value: ...
-    def __get__(self, instance: object | None, owner: type) -> once[Value] | Value:
-        if instance is None:
-            return self
-        value = instance.__dict__[self._name] = self._function(instance)
-        return value
 
 
 class Words:

@@ -6,7 +6,7 @@ import pytest
 
 from bounceclass import advice, rulebook
 from bounceclass.model import Confidence, Kind, Reason, Scope, Severity, SuggestedAction
-from bounceclass.rulebook import Advice
+from bounceclass.rows import Advice
 
 
 @pytest.mark.parametrize("language", advice.LANGUAGES)

@@ -17,8 +17,9 @@ PACKAGE = Path(bounceclass.__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 LAYERS = [
-    {"status", "fields", "words", "parallel"},
+    {"status", "fields", "phrasing", "words", "once", "parallel"},
     {"model"},
+    {"rows"},
     {"smtp", "recipients", "_stdlib_mime", "mime", "rulebook"},
     {"advice", "wire"},
     {"judge"},

@@ -25,7 +25,7 @@ from bounceclass.reports import (
 )
 from bounceclass.reports.dialects import Dialect, Dialects, Layout
 from bounceclass.reports.page import MAX_LETTER, Page
-from bounceclass.rulebook import BrokenRules
+from bounceclass.rows import BrokenRules
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,7 +9,8 @@ import pytest
 
 from bounceclass import rulebook, rulecheck
 from bounceclass.reports.dialects import Dialect, Dialects
-from bounceclass.rulebook import OwnedRule, Provider, Rule, Rulebook
+from bounceclass.rows import Provider, Rule
+from bounceclass.rulebook import OwnedRule, Rulebook
 from bounceclass.rules import Rules, load_rules
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bounceclass.words import Words, on_one_line, once
+from bounceclass.words import Words
 
 CASES = [
     ("undeliver", "it was undeliverable", True),
@@ -44,32 +44,3 @@ def test_a_text_begins_with_one_of_the_expressions() -> None:
     assert words.begin("automatic reply: hello")
     assert words.begin("away until Monday")
     assert not words.begin("re: auto reply")
-
-
-@pytest.mark.parametrize(
-    ("text", "line"),
-    [
-        ("", ""),
-        (" as it is ", "as it is"),
-        ("two  spaces", "two spaces"),
-        ("a\n\tfold and a\u00a0space\u3000", "a fold and a space"),
-        ("a\x07bell", "a\x07bell"),
-    ],
-)
-def test_white_space_becomes_one_space(text: str, line: str) -> None:
-    assert on_one_line(text) == line
-
-
-def test_a_property_is_worked_out_once() -> None:
-    class Counted:
-        times = 0
-
-        @once
-        def value(self) -> int:
-            """How often it was asked for."""
-            self.times += 1
-            return self.times
-
-    counted = Counted()
-    assert (counted.value, counted.value, Counted().value) == (1, 1, 1)
-    assert Counted.value.__doc__ == "How often it was asked for."

@@ -16,7 +16,7 @@ import msgspec
 import tomli
 from msgspec import Struct
 
-from bounceclass import rulebook
+from bounceclass import rows
 from bounceclass.app.incidents import IncidentRules
 from bounceclass.app.nearest import nearest, unknown_key
 from bounceclass.app.policy import Policy, Row, What
@@ -93,7 +93,7 @@ def load(source: str | Path = DEFAULT) -> Policy:
 
 @cache
 def _shipped(name: str) -> Policy:
-    return parse((rulebook.built_in() / "policies" / f"{name}.toml").read_bytes(), f"{name}.toml")
+    return parse((rows.built_in() / "policies" / f"{name}.toml").read_bytes(), f"{name}.toml")
 
 
 def parse(content: bytes, name: str = "policy") -> Policy:
@@ -192,8 +192,8 @@ def _span(text: str, where: str) -> timedelta:
 
 
 @cache
-def _about() -> dict[Reason, rulebook.ReasonRow]:
+def _about() -> dict[Reason, rows.ReasonRow]:
     """Return what follows from each reason; the other rule data is not needed here."""
-    data = (rulebook.built_in() / "reasons.toml").read_bytes()
-    rows: dict[Reason, rulebook.ReasonRow] = rulebook.parse_table(data, dict[Reason, rulebook.ReasonRow], "reasons")
-    return rows
+    data = (rows.built_in() / "reasons.toml").read_bytes()
+    about: dict[Reason, rows.ReasonRow] = rows.parse_table(data, dict[Reason, rows.ReasonRow], "reasons")
+    return about

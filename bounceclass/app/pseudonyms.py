@@ -12,7 +12,7 @@ from collections import Counter
 from functools import cache
 from ipaddress import ip_address
 
-from bounceclass import rulebook
+from bounceclass import phrasing, rulebook
 from bounceclass.reports import dialects, origin
 
 __all__ = ["Pseudonyms", "marks"]
@@ -138,7 +138,7 @@ class Pseudonyms:
             return self._ip(token)
         if low in _vocabulary() or low.startswith(_codes()):
             return token
-        if rulebook.blanked(low) == "~" or ("domain{}.example", _registered(low)) in self._made:
+        if phrasing.blanked(low) == "~" or ("domain{}.example", _registered(low)) in self._made:
             return self.host(token)
         token = _QUAD.sub(lambda found: self._ip(found[0]), token)
         return ".".join(map(self._word, token.split(".")))
@@ -271,7 +271,7 @@ def _codes() -> tuple[str, ...]:
 
 @cache
 def _kept_hosts() -> frozenset[str]:
-    named = {word for word in _vocabulary() if "." in word and rulebook.blanked(word) == "~"}
+    named = {word for word in _vocabulary() if "." in word and phrasing.blanked(word) == "~"}
     return _PUBLIC.union(named)
 
 

@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
-from bounceclass import rulebook, smtp
+from bounceclass import phrasing, rulebook, smtp
 from bounceclass.app import show
 from bounceclass.model import Reason
 from bounceclass.wire import printable
@@ -57,7 +57,7 @@ def shape(diagnostic: str) -> str:
     Its codes are left out; addresses, hosts and URLs are ``~``.
     """
     words = smtp.dissect(diagnostic).text or diagnostic[: smtp.MAX_DIAGNOSTIC]
-    plain = _WORD.sub(_without_numbers, rulebook.blanked(rulebook.normalised(words)))
+    plain = _WORD.sub(_without_numbers, phrasing.blanked(phrasing.normalised(words)))
     return plain if len(plain) <= MAX_SHAPE else plain[: MAX_SHAPE - 3] + "..."
 
 

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from bounceclass.model import Kind
-from bounceclass.rulebook import BrokenRules, Row, built_in, parse_table
-from bounceclass.words import automaton, once
+from bounceclass.once import once
+from bounceclass.rows import BrokenRules, Row, built_in, parse_table
+from bounceclass.words import automaton
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

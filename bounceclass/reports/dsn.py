@@ -11,8 +11,8 @@ from bounceclass import fields, smtp
 from bounceclass import status as statuses
 from bounceclass.mime import STATUS_PARTS
 from bounceclass.model import Action, Confidence, Kind, Notice, Outcome
+from bounceclass.phrasing import on_one_line
 from bounceclass.reports import freeform, layouts
-from bounceclass.words import on_one_line
 
 if TYPE_CHECKING:
     from bounceclass.fields import Fields

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bounceclass import mime
+from bounceclass.once import once
 from bounceclass.reports import origin
-from bounceclass.words import once
 
 if TYPE_CHECKING:
     from bounceclass.model import Mail

@@ -41,7 +41,8 @@ def is_plain_address(name: str) -> bool:
     """
     domain = name.rpartition("@")[2]
     beside = any(mark in name for mark in " <>") or any(mark in domain for mark in '(),;"')
-    plain = name.isprintable() and not beside
+    several = name.count("@") > 1 and not name.startswith('"')
+    plain = name.isprintable() and not beside and not several
     return plain and is_address(name)
 
 

@@ -523,6 +523,13 @@ def test_every_command_has_help(args: list[str]) -> None:
     assert long.stdout.startswith(f"Usage: {' '.join(['bounceclass', *args])} ")
 
 
+@pytest.mark.parametrize("args", [[], ["suppress"], ["policy"], ["rules"], ["fixture"]])
+def test_a_group_without_a_command_shows_its_help(args: list[str]) -> None:
+    result = run(*args)
+    assert result.exit_code == 2
+    assert result.output == run(*args, "--help").output
+
+
 def test_version() -> None:
     assert run("--version").stdout == f"bounceclass, version {bounceclass.__version__}\n"
 

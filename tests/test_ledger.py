@@ -263,6 +263,9 @@ def test_whoever_asks_need_not_take_addresses_apart(tmp_path: Path) -> None:
     with Ledger.open(tmp_path / "l.db") as ledger:
         ledger.add(["fred@example.com"])
         assert ledger.is_suppressed(" Fred Oduya <FRED@example.com>")
+        assert ledger.is_suppressed("fred@example.com.")
+        assert list(ledger.mailable("fred@example.com")) == []
+        assert list(ledger.mailable("ann@example.com")) == ["ann@example.com"]
         people = [{"name": "Fred", "mail": "fred@example.com"}, {"name": "Ann", "mail": "Ann <ann@example.com>"}]
         assert list(ledger.mailable(people, address=lambda one: one["mail"])) == people[1:]
 

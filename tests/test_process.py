@@ -86,6 +86,7 @@ def test_a_run(home: Path, maildir: Path) -> None:
         ["0"],
     )
     assert filed(maildir) == {".Processed": 2, ".Not-a-bounce": 1, ".Unsure": 1}
+    assert (shown["filed"], shown["Processed"], shown["Unsure"]) == (["4"], ["2"], ["1", "for a person to look at"])
     with ledger(home) as book:
         assert book.standing("fred@example.com").state == "suspect"
         assert [event.reason for event in book.why("ann@example.com").events] == ["mailbox_full"]
@@ -112,13 +113,14 @@ def test_a_dry_run_changes_nothing_anywhere(home: Path, config: Path) -> None:
     before = snapshot(home)
     result = run("process", "--config", config, "--dry-run")
     assert result.exit_code == 0
-    assert rows(result)["messages"] == ["4"]
+    assert (rows(result)["messages"], rows(result)["to be filed"]) == (["4"], ["4"])
+    assert (rows(result)["Processed"], rows(result)["Unsure"]) == (["2"], ["1", "for a person to look at"])
     assert snapshot(home) == before
 
 
 def test_leave_and_delete(home: Path, maildir: Path) -> None:
     before = snapshot(maildir)
-    run("process", "--after", "leave", maildir)
+    assert run("process", "-q", "--after", "leave", maildir).output == ""
     assert snapshot(maildir) == before
     assert rows(run("process", "--after", "delete", maildir))["messages"] == ["4", "0 new"]
     assert filed(maildir) == {}
@@ -216,6 +218,7 @@ def test_two_runs_at_once(home: Path, maildir: Path) -> None:
         (["process", "/nowhere/at-all"], 2, "/nowhere/at-all: No such file or directory"),
         (["process", "--config", "/nowhere/c.toml"], 2, "Error: /nowhere/c.toml: No such file or directory"),
         (["process", "--after", "leave"], 2, "--after belongs to PATHs"),
+        (["process", "--source", "list", "/"], 2, "it does not go with PATHs"),
         (["process", "--watch", "--dry-run", "/"], 2, "do not go together"),
         (["process", "--config", "{config}", "--source", "lits"], 2, "no source 'lits'; there are: list"),
     ],
@@ -292,7 +295,7 @@ def test_told_to_stop_it_ends_after_its_batch(home: Path, maildir: Path, config:
     until((maildir / ".Processed" / "cur").is_dir)
     running.send_signal(signal.SIGTERM)
     _, err = running.communicate(timeout=30)
-    assert (running.returncode, err) == (0, b"")
+    assert (running.returncode, err) == (75, b"stopped: what it had not come to is left for the next run\n")
     left = filed(maildir)
     assert 0 < left["Maildir"] < 3004
     with ledger(home) as book:

@@ -384,6 +384,15 @@ def arf(text: str, **keys: Any) -> Mail:
          FeedbackReport(type="abuse")),
         (arf("Feedback-Type: abuse\n", returned={"to": ["News <news@example.org>"], "from": ["News@example.org"]}),
          FeedbackReport(type="abuse")),
+        (arf("Feedback-Type: abuse\n", returned={"to": ["News@lists.example.org"], "list-id": ["News <news.lists.example.org>"]}),
+         FeedbackReport(type="abuse")),
+        (arf("Feedback-Type: abuse\n", returned={"to": ["news@example.org"], "return-path": ["<news-bounces+fred=example.com@example.org>"]}),
+         FeedbackReport(type="abuse")),
+        (arf("Feedback-Type: abuse\n", returned={"to": ["news@example.org"], "return-path": ["<owner-news@example.org>"]}),
+         FeedbackReport(type="abuse")),
+        # ... but whoever is mailed one by one complains himself
+        (arf("Feedback-Type: abuse\n", returned={"to": ["fred@example.com"], "list-id": ["<news.example.org>"], "return-path": ["<news-bounces@example.org>"]}),
+         FeedbackReport(type="abuse", original_rcpt_to=("fred@example.com",))),
     ],
 )  # fmt: skip
 def test_feedback_reports(message: Mail, expected: FeedbackReport) -> None:

@@ -266,7 +266,7 @@ def test_an_import_names_the_first_few_it_does_not_understand(book: Ledger) -> N
     assert result.stderr == f"no address: {'x' * 200}...\n"
 
 
-@pytest.mark.parametrize("address", ["two words@example.com", "a\u202e@b.cc", "a@b.cc;bounced", "a@b.cc,bounced", "<a@b.cc", "a@b.cc, d <e@f.gg>", "a@b\t.cc"])  # fmt: skip
+@pytest.mark.parametrize("address", ["two words@example.com", "a\u202e@b.cc", "a@b.cc;bounced", "a@b.cc,bounced", "<a@b.cc", "a@b.cc, d <e@f.gg>", "a@b@d.ee", "a@b\t.cc"])  # fmt: skip
 def test_only_an_address_can_be_suppressed_by_hand(address: str, book: Ledger) -> None:
     result = run("suppress", "add", address)
     assert (result.exit_code, "no address: " in result.stderr) == (2, True)
@@ -397,6 +397,18 @@ def test_an_export_that_changes_all_the_time_is_written_all_the_same(tmp_path: P
     target, made = tmp_path / "a", itertools.count()
     assert publish.replaced(target, lambda: str(next(made)).encode())
     assert int(target.read_bytes()) == publish.MOST_TIMES - 1
+
+
+def test_a_ledger_that_knows_nothing_empties_no_file(book: Ledger, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    args = ("suppress", "export", "--format", "postfix", "--output", home / "map")
+    assert run(*args).exit_code == 0
+    before = (home / "map").read_bytes()
+    monkeypatch.setenv("BOUNCECLASS_LEDGER_URL", str(home / "typo.db"))
+    result = run(*args)
+    assert (result.exit_code, (home / "map").read_bytes()) == (1, before)
+    assert f"map is left as it is, for nothing was ever recorded in {home}/typo.db: name the right" in result.stderr
+    (home / "map").unlink()
+    assert (run(*args).exit_code, run(*args).exit_code, (home / "map").read_bytes()) == (0, 0, b"")
 
 
 def test_who_is_left_out_of_an_export_is_named_once(book: Ledger, home: Path) -> None:

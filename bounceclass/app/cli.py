@@ -36,6 +36,8 @@ __all__ = ["cli"]
 USAGE = 2
 INTERRUPTED = 130
 READER_GONE = 141
+# What click (from 8.2 on) shows the help of a group with, where no command of it is named
+_HELP: tuple[type[Exception], ...] = tuple(filter(None, [getattr(click.exceptions, "NoArgsIsHelpError", None)]))
 
 
 class _Group(click.Group):
@@ -91,8 +93,9 @@ def _told(error: Exception) -> int:
     if isinstance(error, click.Abort):
         return INTERRUPTED
     shown = error if isinstance(error, click.ClickException) else click.ClickException(_words(error))
-    text = wire.printable(shown.format_message())  # it may quote a file name or an argument
-    shown.format_message = lambda: text  # type: ignore[method-assign]
+    if not isinstance(error, _HELP):
+        text = wire.printable(shown.format_message())  # it may quote a file name or an argument
+        shown.format_message = lambda: text  # type: ignore[method-assign]
     with contextlib.suppress(OSError):  # standard error may be full
         shown.show()
     return USAGE if isinstance(error, bounceclass.BrokenRules) else shown.exit_code

@@ -52,7 +52,7 @@ class Tally(Struct, kw_only=True):
     reasons: Counter[str] = field(default_factory=Counter)
     providers: Counter[str] = field(default_factory=Counter)
     folders: Counter[str] = field(default_factory=Counter)
-    """Of the messages that were filed."""
+    """Of the messages that were moved, or in a dry run would be."""
     unread: list[Unread] = field(default_factory=list)
     recorded: Recorded = field(default_factory=Recorded)
 
@@ -117,6 +117,7 @@ def work(
     tally: Tally,
     *,
     source: str = "",
+    moves: bool = True,
     batch: int = 500,
     stopped: Callable[[], bool] = lambda: False,
     told: Callable[[str, dict[str, Any]], None] | None = None,
@@ -124,8 +125,8 @@ def work(
     """Work through an open *mailbox* and add what it comes to to *tally*.
 
     *record* makes the verdicts of a batch safe before its messages are filed; it is never
-    given none.  None, in a dry run, and nothing is recorded or filed.  *stopped* is asked
-    after each batch.  *told* hears of what happens as it does.  Raises ``MailboxError`` and
+    given none.  None, in a dry run, and nothing is recorded or filed.  *moves* says that filing
+    puts messages into folders.  *stopped* is asked after each batch.  *told* hears of what happens as it does.  Raises ``MailboxError`` and
     what *record* raises: what was not committed then is still in the mailbox, and *tally* has
     what was.
     """
@@ -149,7 +150,8 @@ def work(
             tally.add(known.report)
         if record is not None and judged:
             mailbox.file(filed)
-        tally.folders.update(kind for _, kind in filed)
+        if moves:
+            tally.folders.update(kind for _, kind in filed)
         if stopped():
             break
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from bounceclass.app.config import Config
     from bounceclass.app.ledger import Ledger
 
-__all__ = ["COMPLAINT", "ExportError", "rendering", "replaced", "update"]
+__all__ = ["COMPLAINT", "ExportError", "rendering", "replaced", "update", "written"]
 
 COMPLAINT = "complaint"
 """The reason of those who complained."""
@@ -46,11 +46,34 @@ def update(config: Config, ledger: Ledger, failed: Callable[[ExportError], None]
     for name, wanted in config.export.items():
         path = Path(wanted.path)
         try:
-            changed = replaced(path, rendering(ledger, wanted.format, wanted.list), then=wanted.then)
+            changed = written(path, ledger, wanted.format, wanted.list, then=wanted.then)
         except ExportError as error:
             failed(ExportError(f"[export.{name}]: {error}"))
         else:
             yield name, changed
+
+
+def written(path: Path, ledger: Ledger, form: Format, chosen: List, *, then: str | None = None) -> bool:
+    """Bring the export at *path* up to date, and return whether it was written; *then* as ``replaced`` has it.
+
+    A ledger that knows nothing empties no file: it may be another one than was meant.  Raises ExportError and
+    LedgerError.
+    """
+    render = rendering(ledger, form, chosen)
+    if ledger.is_empty() and _content(path) not in (b"", render()):
+        raise ExportError(
+            f"{path} is left as it is, for nothing was ever recorded in {ledger.place}: name the right ledger, or "
+            "remove the file"
+        )
+    return replaced(path, render, then=then)
+
+
+def _content(path: Path) -> bytes:
+    """Return what stands in the file at *path*; nothing where there is none."""
+    try:
+        return path.read_bytes() if path.is_file() else b""
+    except OSError as error:
+        raise ExportError(f"cannot read {path}: {error.strerror}") from None
 
 
 def replaced(path: Path, render: Callable[[], bytes], *, then: str | None = None) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
@@ -43,7 +44,8 @@ __all__ = ["Job", "Outcome", "pipe", "process", "report"]
       bounceclass process --watch
 
     Exit code: 0 done, 1 some messages or sources could not be read, or an export not be written,
-    2 usage or configuration, 75 to be tried again: another run is at work, a server or the database does not answer.
+    2 usage or configuration, 75 to be tried again: another run is at work, a server or the database does not answer,
+    or it was told to stop before its end.
     """
 )
 @click.argument("paths", nargs=-1, metavar="[PATH]...")
@@ -79,6 +81,8 @@ def process(
 
     if after and not paths:
         raise click.UsageError("--after belongs to PATHs; a source of the configuration has its own.")
+    if wanted and paths:
+        raise click.UsageError("--source chooses among those of the configuration; it does not go with PATHs.")
     if watching and dry_run:
         raise click.UsageError("--watch and --dry-run do not go together.")
     with plainly():
@@ -139,6 +143,8 @@ class Outcome(NamedTuple):
     incidents: list[str]
     """Incidents that hold suppressions now."""
     code: int
+    stopped: bool = False
+    """Told to stop before all was worked through."""
 
 
 class Stop:
@@ -221,8 +227,8 @@ class Job:
         incidents, problems = self.tell(ledger, tally, started, failures) if ledger else ([], [])
         for problem in problems:
             self.told("not written", {"problem": str(problem)})
-        code = max(code, *map(exit_code, problems), 1 if tally.unread else 0)
-        return Outcome(tally, failures, problems, incidents, code)
+        code = max(code, *map(exit_code, problems), 1 if tally.unread else 0, os.EX_TEMPFAIL if self.stop() else 0)
+        return Outcome(tally, failures, problems, incidents, code, stopped=self.stop())
 
     def tell(
         self, ledger: Ledger, tally: Tally, started: float, failed: Iterable[str]
@@ -285,6 +291,7 @@ class Job:
             record if ledger else None,
             tally,
             source=name,
+            moves=self.sources[name].after == "move",
             batch=self.config.run.batch,
             stopped=self.stop,
             told=self.told,
@@ -313,6 +320,8 @@ def report(outcome: Outcome, *, quiet: bool, dry_run: bool) -> None:
         click.echo(f"... and {len(more)} more that could not be read", err=True)
     for name in outcome.incidents:
         click.echo(printable(f"{name}: refuses far more addresses than it used to; suppressions are held"), err=True)
+    if outcome.stopped and not quiet:
+        click.echo("stopped: what it had not come to is left for the next run", err=True)
     if not quiet:
         summary.table(outcome.tally, sys.stdout.buffer, terminal=sys.stdout.isatty(), dry_run=dry_run)
     elif unsure := outcome.tally.folders["Unsure"]:

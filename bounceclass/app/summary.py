@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from bounceclass.app import show
+from bounceclass.app.mailboxes import Kind as Folder
 from bounceclass.app.process import silence
 from bounceclass.app.publish import ExportError
 
@@ -38,6 +39,10 @@ def table(tally: Tally, out: IO[bytes], *, terminal: bool, dry_run: bool) -> Non
             rows += [(f"  {name}", str(count), "") for name, count in counts.most_common(MOST)]
             if rest := counts.total() - sum(count for _, count in counts.most_common(MOST)):
                 rows.append(("  others", str(rest), ""))
+    if tally.folders:
+        rows.append(("to be filed" if dry_run else "filed", str(tally.folders.total()), ""))
+        notes = {str(Folder.UNSURE): "for a person to look at"}
+        rows += [(f"  {name}", str(count), notes.get(name, "")) for name, count in tally.folders.most_common()]
     if tally.unread:
         rows.append(("not read", str(len(tally.unread)), "left where they are"))
     if not dry_run:

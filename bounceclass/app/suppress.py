@@ -262,11 +262,10 @@ def export(path: Path | None, form: str | None, output: str | None, complaints: 
             for name, changed in _update(config, ledger).items():
                 click.echo(f"{name}: {'written' if changed else 'unchanged'}")
             return
-        render = publish.rendering(ledger, Format(form), chosen)
         if output is None:
-            sys.stdout.buffer.write(render())
+            sys.stdout.buffer.write(publish.rendering(ledger, Format(form), chosen)())
         else:
-            changed = publish.replaced(Path(output), render)
+            changed = publish.written(Path(output), ledger, Format(form), chosen)
             click.echo(printable(f"{output}: {'written' if changed else 'unchanged'}"))
 
 

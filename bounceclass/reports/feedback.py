@@ -113,7 +113,19 @@ def _redacted(mail: Mail) -> tuple[str, ...]:
     returned = mail.returned or {}
     if any(name in returned for name in _LIST_FIELDS):
         return ()
-    return tuple(one for one in _addresses(returned, "to") if one.lower() not in _own(returned))
+    own = _own(returned)
+    return tuple(one for one in _addresses(returned, "to") if one.lower() not in own and not _is_list(one, returned))
+
+
+def _is_list(address: str, returned: dict[str, list[str]]) -> bool:
+    """Tell whether List-Id (RFC 2919 3) or the envelope sender is made of *address*: ``news-bounces`` of ``news``."""
+    local, _, domain = address.lower().rpartition("@")
+    if any(f"<{local}.{domain}>" in value.lower() for value in returned.get("list-id", ())):
+        return True
+    senders = (one.lower().rpartition("@") for one in _addresses(returned, "return-path"))
+    return any(
+        host == domain and (name.startswith(f"{local}-") or name == f"owner-{local}") for name, _, host in senders
+    )
 
 
 def _own(returned: dict[str, list[str]]) -> set[str]:

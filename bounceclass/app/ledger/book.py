@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import msgspec
 import sqlalchemy as sa
@@ -229,6 +229,11 @@ class Ledger:
 
     # -- asking
 
+    def is_empty(self) -> bool:
+        """Tell whether nothing was ever recorded."""
+        query = sa.select(sa.or_(sa.exists().select_from(schema.messages), sa.exists().select_from(schema.addresses)))
+        return not self._database.read(lambda connection: connection.scalar(query))
+
     def is_suppressed(self, address: str) -> bool:
         """Tell whether *address* must not be mailed: it is suppressed, or its owner complained."""
         return bool(self._unmailable([self._keys.address(address)]))
@@ -236,9 +241,9 @@ class Ledger:
     def mailable(self, people: Iterable[Person], *, address: Callable[[Person], str] = str) -> Iterator[Person]:
         """Yield those of *people* that may be mailed, in their order: addresses, or what *address* finds one in.
 
-        All are judged by the state of the ledger when the first is asked for.
+        All are judged by the state of the ledger when the first is asked for.  A single address may be given as it is.
         """
-        left = iter(people)
+        left = iter(cast("Iterable[Person]", [people]) if isinstance(people, str) else people)
         first = list(itertools.islice(left, FEW))
         key = self._keys.address
         more = len(first) == FEW

@@ -85,7 +85,7 @@ class Keys:
 
         Capitals count nowhere in it, and a domain is the same in both its forms.
         """
-        address = bare(address)
+        address = bare(address).rstrip(".")  # a domain may be written as absolute (RFC 1034 3.1)
         plain = address.isascii() and address.isprintable()
         key = address.lower() if plain else _key(_UNFIT.sub(" ", address).strip())
         return key if self._secret is None else self._hash(key)

@@ -34,7 +34,7 @@ class _MailParser(Protocol):
 
 
 def classify(
-    message: bytes | str | os.PathLike[str] | IO[bytes] | Message | _MailParser,
+    message: bytes | bytearray | memoryview | str | os.PathLike[str] | IO[bytes] | Message | _MailParser,
     *,
     lang: str = "en",
     rules: Rules | None = None,
@@ -49,9 +49,11 @@ def classify(
     Never raises on what a message says: damage and caps are named in ``defects``.
 
     Raises TypeError for what is no message, OSError for a path that cannot be read, and
-    ValueError for a language that there is no advice in.
+    ValueError for a language that there is no advice in and for no bytes at all.
     """
     advice.phrasebook(lang)
+    if max_bytes < 1:
+        raise ValueError(f"max_bytes must be 1 or more, not {max_bytes}")
     mail = mime.parse(_raw(message, max_bytes), max_bytes=max_bytes)
     rules = rules or load_rules()
     notice = reports.read(mail, rules.dialects, max_recipients=max_recipients)
@@ -59,7 +61,7 @@ def classify(
 
 
 def classify_many(
-    messages: Iterable[bytes | str | os.PathLike[str] | IO[bytes] | Message | _MailParser],
+    messages: Iterable[bytes | bytearray | memoryview | str | os.PathLike[str] | IO[bytes] | Message | _MailParser],
     *,
     jobs: int | None = None,
     lang: str = "en",

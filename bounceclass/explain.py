@@ -6,7 +6,8 @@ import re
 from typing import TYPE_CHECKING
 
 from bounceclass import advice, judge, rulebook
-from bounceclass.model import Explanation, Meaning
+from bounceclass.misfit import nearest
+from bounceclass.model import Explanation, Meaning, SuggestedAction
 
 if TYPE_CHECKING:
     from bounceclass.rows import ReplyRow
@@ -30,32 +31,37 @@ def explain(
     """Return what a code or a whole reply means, who must act and what to do.
 
     *query* is ``550``, ``5.1.1``, ``5yz`` or a reply as a server gave it.  *provider* is a
-    name of ``data/providers`` and *dialect* one of ``data/dialects``: who refused, and who
-    wrote the notice that quotes it.  *rules*, from ``load_rules``, are the built-in ones
+    name of ``data/providers``, in whatever letters, and *dialect* one of ``data/dialects``: who refused, and who
+    wrote the notice that quotes it.  What is no refusal, ``250`` or ``2.1.5``, has no severity, and there is nothing to
+    do.  *rules*, from ``load_rules``, are the built-in ones
     unless given.  Raises ValueError for a provider or a language that is not known.
     """
     book = rules.book if rules else rulebook.load()
     words = advice.phrasebook(lang)
-    if provider is not None and provider not in book.providers:
-        raise ValueError(f"no provider {provider!r}; there are {', '.join(sorted(book.providers))}")
+    if not isinstance(query, str):
+        raise TypeError(f"a code or a reply is text, not {type(query).__name__}")
+    if provider is not None and provider.lower() not in book.providers:
+        raise ValueError(f"no provider {provider!r}{nearest(provider.lower(), sorted(book.providers))}")
+    provider = provider and provider.lower()
     query = query.encode("utf-8", "replace").decode("utf-8").strip()
     reading = judge.read_words(query, book, dialect=dialect, provider=provider)
     verdict = judge.weigh(reading, book)
     ruling = judge.conclude(reading, verdict, book, lang)
     code = reading.code or _leading_code(query)
-    refuses = (code or 0) >= 400 or reading.status or verdict.evidence
+    accepts = reading.status[0] == "2" if reading.status else code is not None and code < 400
+    refuses = bool(verdict.evidence) or not accepts
     return Explanation(
         query=query,
         reply_code=code,
         status=reading.status,
         provider=reading.provider,
-        severity=ruling.severity if refuses else None,
+        severity=ruling.severity if refuses and (code or reading.status or verdict.evidence) else None,
         reason=verdict.reason,
         scope=verdict.scope,
         suppress=ruling.suppress,
-        suggested_action=ruling.action,
-        suggestion=ruling.suggestion,
-        who=words.who[book.reasons[verdict.reason].who],
+        suggested_action=ruling.action if refuses else SuggestedAction.NONE,
+        suggestion=ruling.suggestion if refuses else "",
+        who=words.who[book.reasons[verdict.reason].who] if refuses else "",
         url=verdict.advice.url if verdict.advice else None,
         meanings=tuple(_meanings(query, code, reading.status, book, lang)),
         evidence=verdict.evidence,

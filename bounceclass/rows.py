@@ -11,6 +11,7 @@ import msgspec
 import tomli  # compiled; a third of tomllib's time
 from msgspec import Struct
 
+from bounceclass.misfit import misfit
 from bounceclass.model import Reason, Scope, Severity, SuggestedAction
 
 if TYPE_CHECKING:
@@ -154,5 +155,9 @@ def parse_table(data: bytes, kind: Any, name: str) -> Any:
     """Return *data* as *kind*; raises BrokenRules naming the file."""
     try:
         return msgspec.convert(tomli.loads(data.decode()), kind)
-    except (ValueError, msgspec.ValidationError) as error:
+    except msgspec.ValidationError as error:
+        raise BrokenRules(f"{name}: {misfit(error, kind)}") from None
+    except UnicodeDecodeError:
+        raise BrokenRules(f"{name}: is not written in UTF-8") from None
+    except ValueError as error:
         raise BrokenRules(f"{name}: {error}") from None

@@ -17,7 +17,7 @@ PACKAGE = Path(bounceclass.__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 LAYERS = [
-    {"status", "fields", "phrasing", "words", "once", "parallel"},
+    {"status", "fields", "misfit", "phrasing", "words", "once", "parallel"},
     {"model"},
     {"rows"},
     {"smtp", "recipients", "_stdlib_mime", "mime", "rulebook"},

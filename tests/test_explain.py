@@ -86,7 +86,11 @@ def test_every_code_is_explained_in_both_languages() -> None:
         ),
         ("552", None, 552, None, "mailbox_full", "soft", "suppress_if_repeated"),
         ("556", None, 556, None, "domain_no_mail", "hard", "suppress_if_repeated"),
-        ("250", None, 250, None, "undetermined", None, "review"),
+        # what is no refusal
+        ("250", None, 250, None, "undetermined", None, "none"),
+        ("2.1.5", None, None, "2.1.5", "undetermined", None, "none"),
+        ("250 2.1.5 ok", None, 250, "2.1.5", "undetermined", None, "none"),
+        ("hello", None, None, None, "undetermined", None, "review"),
     ],
 )
 def test_verdict(
@@ -134,3 +138,19 @@ def test_in_italian() -> None:
 def test_what_is_not_known_is_refused(more: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="there are"):
         bounceclass.explain("550", **more)
+
+
+def test_what_is_no_refusal_needs_nothing() -> None:
+    got = bounceclass.explain("250 2.0.0 queued")
+    assert (got.suggestion, got.who, [one.code for one in got.meanings]) == ("", "", ["250", "2.X.X", "X.0.0"])
+
+
+def test_a_provider_may_be_written_in_capitals() -> None:
+    assert bounceclass.explain("5.7.1", provider="GOOGLE").provider == "google"
+    with pytest.raises(ValueError, match=r"no provider 'gogle'; did you mean 'google'\?"):
+        bounceclass.explain("5.7.1", provider="gogle")
+
+
+def test_only_text_is_explained() -> None:
+    with pytest.raises(TypeError, match="text, not int"):
+        bounceclass.explain(550)  # type: ignore[arg-type]

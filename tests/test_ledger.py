@@ -1106,3 +1106,18 @@ def test_a_wrong_url_is_told_at_once_and_without_the_password(
     assert time.monotonic() - begin < 10
     assert complaint in one_line(caught)
     assert not re.search(f"{Postgres.PASSWORD}|not-the-password|hidden", one_line(caught))
+
+
+def test_a_policy_by_its_name(tmp_path: Path) -> None:
+    with Ledger.open(tmp_path / "l.db", policy="strict") as ledger:
+        assert ledger.policy.name == "strict"
+        assert list(ledger.replay("cautious")) == []
+        with pytest.raises(policyfile.BrokenPolicy, match="there is no such policy"):
+            list(ledger.replay("stritc"))
+
+
+@pytest.mark.parametrize("place", ["letter.txt", "."])
+def test_what_no_other_try_can_help_is_a_mistake(place: str, tmp_path: Path) -> None:
+    (tmp_path / "letter.txt").write_text("Dear Sir or Madam, " * 400)
+    with pytest.raises(Misconfigured):
+        Ledger.open(tmp_path / place)

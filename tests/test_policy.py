@@ -234,11 +234,12 @@ def test_a_policy_of_ones_own(tmp_path: Path) -> None:
         ("6w", "0d", "reasons.user_unknown: window: '0d' is no time; write it like '12h', '30d' or '6w'"),
         ('["12h", "forever"]', "[]", "reasons.user_unknown: ttl: needs at least one time, such as '30d' or 'forever'"),
         ('["12h", "forever"]', '["forever", "1d"]', "reasons.user_unknown: ttl: nothing comes after 'forever'"),
+        ("strikes = 3", "strikes = 3\nconfidence = 'sure'", "reasons.user_unknown: confidence: Invalid enum value 'sure'; there are certain, probable, guess"),
         ("strikes = 3", "strikes = 0", "reasons.user_unknown: strikes: must be at least 1"),
         ('"mine"', '""', "name: must not be empty"),
         ('"10d"', '"10d"\nresets = ["complaint"]', "resets: 'complaint' is no positive evidence; that are delivery and life"),
-        ('"10d"', "10", "Expected `str`, got `int` - at `$.probation`"),
-        ("[reasons.user_unknown]", "reasons = 3", "Expected `object`, got `int` - at `$.reasons`"),
+        ('"10d"', "10", "probation: Expected `str`, got `int`"),
+        ("[reasons.user_unknown]", "reasons = 3", "reasons: Expected `object`, got `int`"),
     ],
 )  # fmt: skip
 def test_what_makes_no_sense_is_refused(old: str, new: str, complaint: str) -> None:

@@ -338,10 +338,13 @@ def test_of_two_rules_that_fit_equally_the_later_folder_wins(folder: Path) -> No
     ("content", "problem"),
     [
         (PROVIDER.replace("phrases", "phrase"), "providers/example.toml: .*phrase"),
-        (PROVIDER.replace("user_unknown", "user_unkown"), "providers/example.toml: .*user_unkown"),
+        (
+            PROVIDER.replace("user_unknown", "user_unkown"),
+            "providers/example.toml: .*user_unkown'; did you mean 'user_unknown'",
+        ),
         (PROVIDER.replace('source = "made up"', ""), "providers/example.toml: .*source"),
         ("[[rule", "providers/example.toml: "),
-        ('x = "\xff"', "providers/example.toml: .*utf-8"),
+        ('x = "\xff"', "providers/example.toml: is not written in UTF-8"),
         (PROVIDER.replace('"example"', '"google"'), r"the provider google is known; leave out \[provider\]"),
         (PROVIDER[PROVIDER.index("[[rule]]") :], r"there is no provider example; say in \[provider\]"),
         (PROVIDER.replace("example.no", "general.user-unknown"), "general.user-unknown: this id stands twice"),

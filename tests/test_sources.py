@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import io
+import lzma
 import os
 import threading
 import tracemalloc
@@ -66,12 +69,28 @@ def tree(root: Path, files: dict[str, bytes]) -> Path:
         pytest.param(FROM + ONE.rstrip(), [("box", ONE.rstrip())], id="no newline at the end"),
         pytest.param(FROM.rstrip(), [("box", b"")], id="a separator alone"),
         pytest.param(ONE + b"\n" + FROM + TWO, [("box", ONE + b"\n" + FROM + TWO)], id="not an mbox"),
-        pytest.param(b"", [("box", b"")], id="empty"),
+        pytest.param(b"", [], id="empty"),
     ],
 )
 def test_mbox(box: bytes, expected: list[tuple[str, bytes]], tmp_path: Path) -> None:
     tree(tmp_path, {"box": box})
     assert read(tmp_path / "box") == [(str(tmp_path / name), content) for name, content in expected]
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (gzip.compress(FROM + ONE), "is packed with gzip: unpack it first (zcat)"),
+        (bz2.compress(FROM + ONE), "is packed with bzip2: unpack it first (bzcat)"),
+        (lzma.compress(FROM + ONE), "is packed with xz: unpack it first (xzcat)"),
+        (b"PK\x03\x04\x14\x00", "is packed with zip: unpack it first"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "is in a format of Outlook's own: save the message as .eml"),
+    ],
+)
+def test_what_is_packed_is_no_message(content: bytes, problem: str, tmp_path: Path) -> None:
+    tree(tmp_path, {"box": content})
+    (item,) = sources.read([str(tmp_path / "box")])
+    assert (item.name, str(item.content)) == (str(tmp_path / "box"), problem)
 
 
 def test_an_mbox_on_standard_input() -> None:

@@ -50,7 +50,7 @@ def rendered(form: Format, lines: list[Line]) -> tuple[list[str], list[str]]:
     ("form", "expected"),
     [
         (Format.LIST, ["Fred@example.com", "angry@example.com"]),
-        (Format.CSV, ["address,reason,since,until", "Fred@example.com,user_unknown,2026-02-03 04:05:06+00:00,", "angry@example.com,complaint,2026-02-03 04:05:06+00:00,"]),
+        (Format.CSV, ["address,reason,since,until", "Fred@example.com,user_unknown,2026-02-03T04:05:06Z,", "angry@example.com,complaint,2026-02-03T04:05:06Z,"]),
         (Format.POSTFIX, ["fred@example.com REJECT 5.7.1 suppressed: user_unknown since 2026-02-03", "angry@example.com REJECT 5.7.1 suppressed: complaint since 2026-02-03"]),
         (Format.EXIM, ["fred@example.com: suppressed: user_unknown since 2026-02-03", "angry@example.com: suppressed: complaint since 2026-02-03"]),
         (Format.SENDMAIL, ['To:fred@example.com\tERROR:5.7.1:"550 suppressed: user_unknown since 2026-02-03"', 'To:angry@example.com\tERROR:5.7.1:"550 suppressed: complaint since 2026-02-03"']),
@@ -244,7 +244,9 @@ def test_import(book: Ledger, tmp_path: Path) -> None:
         (b'a@b.cc,"no end\nd@e.ff\ng@h.ii\n', [], 3),
         (b'a@b.cc,x\n"d@e.ff"x,y\ng@h.ii,x\n', ["a@b.cc", "g@h.ii"], 1),
         (b"a@b.cc\rd@e.ff\r", ["a@b.cc", "d@e.ff"], 0),
-        ("a@b.cc\n".encode("utf-16"), [], 2),
+        ("a@b.cc\r\nd@e.ff".encode("utf-16"), ["a@b.cc", "d@e.ff"], 0),
+        (b"name,Email\nFred,a@b.cc\nAnn\nrecipient,d@e.ff\nno@email.cc,\n", ["a@b.cc", "d@e.ff"], 2),
+        (b"a@b.cc,recipient\nmailto:d@e.ff,\n", ["a@b.cc", "d@e.ff"], 0),
         (random.Random(1).randbytes(100_000), [], None),
     ],
 )  # fmt: skip
@@ -342,7 +344,10 @@ def test_exports_of_the_configuration(book: Ledger, home: Path) -> None:
     assert (home / "a").read_text() == "fred@example.com\nnew@example.com\n"
     config.write_text(config.read_text().replace("touch", "/nowhere/touch").replace("/a", "/b"))
     result = run("suppress", "export", "--config", config)
-    assert (result.exit_code, result.stderr) == (1, "Error: [export.a]: then: No such file or directory\n")
+    assert (result.exit_code, result.stderr) == (
+        1,
+        "Error: [export.a]: then: /nowhere/touch: No such file or directory\n",
+    )
 
 
 def test_what_is_to_follow_an_export_is_run_until_it_has_succeeded(book: Ledger, home: Path) -> None:

@@ -179,6 +179,8 @@ def classify(
 
     A PATH is a message, an mbox, a Maildir or a directory of them; - is standard input,
     which is also read where no PATH is given.
+
+    csv has a row for each failure. Complaints, deliveries and all else that a message may be are in json and jsonl.
     """
     if not paths and sys.stdin.isatty():
         raise click.UsageError(

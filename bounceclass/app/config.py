@@ -24,8 +24,8 @@ from bounceclass.app import mailboxes
 from bounceclass.app.exports import Format, List
 from bounceclass.app.mailboxes import Secret
 from bounceclass.app.mailboxes.settings import LONGEST
-from bounceclass.app.nearest import nearest, unknown_key
 from bounceclass.app.policyfile import SHIPPED
+from bounceclass.misfit import misfit, nearest, unknown_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
@@ -173,6 +173,8 @@ def _read(path: Path) -> dict[str, Any]:
         return tomli.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path}: is not written in UTF-8") from None
     except ValueError as error:
         raise ConfigError(f"{path}: {error}") from None
 
@@ -180,26 +182,48 @@ def _read(path: Path) -> dict[str, Any]:
 def _converted(table: dict[str, Any], where: str) -> Config:
     sources, exports = {}, {}
     for name, one in table.pop("source", {}).items():
-        with _told(f"{where}: [source.{name}]") as place:
-            sources[name] = mailboxes.settings(_with_secrets(one, mailboxes.TYPES[one["type"]], place))
+        kind = mailboxes.TYPES[one["type"]]
+        with _told(f"{where}: [source.{name}]", kind) as place:
+            sources[name] = mailboxes.settings(_with_secrets(one, kind, place))
     for name, one in table.pop("export", {}).items():
-        with _told(f"{where}: [export.{name}]"):
+        with _told(f"{where}: [export.{name}]", Export):
             exports[name] = msgspec.convert(one, Export)
-    for name, kind in TABLES.items():
+    for name, part in TABLES.items():
         if name in table:
-            table[name] = _with_secrets(table[name], kind, f"{where}: [{name}]")
-    with _told(where):
+            table[name] = _with_secrets(table[name], part, f"{where}: [{name}]")
+    with _told(where, Config):
         config: Config = msgspec.convert(table, Config, dec_hook=lambda _, value: value)
-    return msgspec.structs.replace(config, source=sources, export=exports)
+    config = msgspec.structs.replace(config, source=sources, export=exports)
+    _refuse_conflicts(config, where)
+    return config
+
+
+def _refuse_conflicts(config: Config, where: str) -> None:
+    """Refuse what would undo each other's work."""
+    _refuse_twice({name: mailboxes.lock_name(one) for name, one in config.source.items()}, f"{where}: [source.%s]")
+    _refuse_twice({name: os.path.realpath(one.path) for name, one in config.export.items()}, f"{where}: [export.%s]")
+    if config.export and config.privacy.hash_key:
+        name = next(iter(config.export))
+        raise ConfigError(
+            f"{where}: [export.{name}]: the hashes of [privacy] cannot be exported: leave out one of the two"
+        )
+
+
+def _refuse_twice(places: dict[str, str], table: str) -> None:
+    owner: dict[str, str] = {}
+    for name, place in places.items():
+        if place in owner:
+            raise ConfigError(f"{table % name}: {place} is that of {owner[place]} already")
+        owner[place] = name
 
 
 @contextmanager
-def _told(where: str) -> Iterator[str]:
-    """Tell what is wrong with the table at *where* in a ConfigError."""
+def _told(where: str, kind: type[Struct]) -> Iterator[str]:
+    """Tell what is wrong with the table at *where*, which should be *kind*, in a ConfigError."""
     try:
         yield where
     except msgspec.ValidationError as error:
-        raise ConfigError(f"{where}: {_plain(error)}") from None
+        raise ConfigError(f"{where}: {misfit(error, kind)}") from None
 
 
 def _words(name: str, command: str) -> list[str]:
@@ -211,12 +235,6 @@ def _words(name: str, command: str) -> list[str]:
     if not words:
         raise ValueError(f"{name}: names no command")
     return words
-
-
-def _plain(error: msgspec.ValidationError) -> str:
-    """Return msgspec's message with the key first: "ledger.wait: Expected `float`, got `str`"."""
-    text, _, place = str(error).partition(" - at `$")
-    return f"{place.strip('.`')}: {text}" if place else text
 
 
 # --- unknown keys -----------------------------------------------------------------

@@ -78,6 +78,11 @@ def _csv_line(*cells: object) -> str:
     return text.getvalue()
 
 
+def _moment(moment: datetime | None) -> str:
+    """Return *moment* as it stands in JSON too (RFC 3339)."""
+    return moment.isoformat().replace("+00:00", "Z") if moment else ""
+
+
 # With X.7.1, delivery not authorized (RFC 3463 section 3.8): what is refused here says nothing new of the address,
 # and must not be read as a bounce of it where it comes back as one
 def _refusal(one: Line) -> str:
@@ -92,7 +97,8 @@ def _ses_reason(one: Line) -> str:
 _FORMS = {
     Format.LIST: _Form(lambda one: f"{one.address}\n", refused="#"),
     Format.CSV: _Form(
-        lambda one: _csv_line(one.address, one.reason, one.since, one.until), head=_csv_line(*_CSV_HEADER)
+        lambda one: _csv_line(one.address, one.reason, _moment(one.since), _moment(one.until)),
+        head=_csv_line(*_CSV_HEADER),
     ),
     Format.JSONL: _Form(lambda one: as_json(one).decode() + "\n"),
     Format.POSTFIX: _Form(lambda one: f"{one.address.lower()} REJECT 5.7.1 {_refusal(one)}\n", refused='#"\\'),

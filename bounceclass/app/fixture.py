@@ -13,7 +13,7 @@ import click
 
 import bounceclass
 from bounceclass import wire
-from bounceclass.app import sources
+from bounceclass.app import outputs, sources
 from bounceclass.app.rules import EXPECTATION, FIXTURES
 
 if TYPE_CHECKING:
@@ -126,9 +126,10 @@ def add(ctx: click.Context, path: str, dialect: str, name: str | None, folder: P
     if report["dialect"] not in (None, dialect):
         click.echo(f"The rules take it for a message of {report['dialect']}, not {dialect}.", err=True)
     paths[0].parent.mkdir(parents=True, exist_ok=True)
-    for target, content in zip(paths, (done.message, _expectation(report).encode()), strict=True):
-        with target.open("xb") as out:
-            out.write(content)
+    with outputs.opened(str(paths[0])) as eml, outputs.opened(str(paths[1])) as toml:  # both or neither
+        eml.write(done.message)
+        toml.write(_expectation(report).encode())
+    for target in paths:
         click.echo(wire.printable(str(target)))
     click.echo(f"Now read {paths[0].name} for names that are left, correct {paths[1].name}, and run the tests.")
     ctx.exit(1 if done.differences else 0)

@@ -5,6 +5,7 @@ Nothing is guessed: what is not understood as a whole is no address.
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import itertools
@@ -30,30 +31,50 @@ _FIRST_CELL = re.compile(r'^(?:"(?:[^"]|"")*"|[^",;\t\r\n]*)([,;\t])', re.MULTIL
 _APOSTROPHE = re.compile(r"'(?=[=+\-@])")
 
 
+# What stands at the beginning of text that is not in UTF-8: Excel's "Unicode text"
+_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+
+
 class Entry(NamedTuple):
     """A row of a list."""
 
     address: str
-    """The address in its first cell, without a display name; empty where there is none."""
+    """The address in it, without a display name; empty where there is none."""
     lines: list[str]
     """As they were read, without their ends."""
     is_header: bool = False
 
 
 def read(file: IO[bytes]) -> Iterator[Entry]:
-    """Yield the rows of *file*; empty lines and comments are none."""
-    text = io.TextIOWrapper(file, "utf-8-sig", "surrogateescape", newline="")
+    """Yield the rows of *file*; empty lines and comments are none.
+
+    The address stands in the first cell, or in that below the first title which is one of HEADERS.
+    """
+    buffered = io.BufferedReader(file)  # type: ignore[type-var]  # all that it needs is readinto
+    coding = "utf-16" if buffered.peek(2)[:2] in _UTF_16 else "utf-8-sig"
+    text = io.TextIOWrapper(buffered, coding, "surrogateescape" if coding == "utf-8-sig" else "replace", newline="")
+    column = 0
     try:
         for row, lines in _rows(text):
             # an address in quotes of its own is no cell of CSV
-            cell = row[0].strip() if row else "".join(lines).strip()
-            cell = bare(cell[1:] if _APOSTROPHE.match(cell) else cell)
-            is_header = cell.casefold() in HEADERS
-            if is_header or any(row or [cell]):
-                address = cell if is_plain_address(cell) else ""
+            cells = [cell.strip() for cell in row or ["".join(lines)]]
+            title = next((at for at, cell in enumerate(cells) if cell.casefold() in HEADERS), None)
+            is_header = title is not None and not any(map(_address, cells))
+            if title is not None and is_header:
+                column = title
+            if any(cells):
+                address = _address(cells[column]) if column < len(cells) else ""
                 yield Entry(address, [line.rstrip("\r\n") for line in lines], is_header)
     finally:
         text.detach()  # whoever opened it closes it
+        buffered.detach()
+
+
+def _address(cell: str) -> str:
+    """Return the address that *cell* is, or an empty string."""
+    cell = cell[1:] if _APOSTROPHE.match(cell) else cell
+    address = bare(cell.removeprefix("mailto:"))
+    return address if is_plain_address(address) else ""
 
 
 def _rows(text: io.TextIOBase) -> Iterator[tuple[list[str], list[str]]]:

@@ -10,7 +10,7 @@ import re
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 import tomli
@@ -18,14 +18,17 @@ from msgspec import Struct
 
 from bounceclass import rows
 from bounceclass.app.incidents import IncidentRules
-from bounceclass.app.nearest import nearest, unknown_key
 from bounceclass.app.policy import Policy, Row, What
+from bounceclass.misfit import misfit, nearest, unknown_key
 from bounceclass.model import Confidence, Reason, Scope
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Collection
 
 __all__ = ["DEFAULT", "FOREVER", "SHIPPED", "BrokenPolicy", "load", "parse"]
+
+T = TypeVar("T")
 
 DEFAULT = "cautious"
 SHIPPED = ("cautious", "standard", "strict")
@@ -74,21 +77,21 @@ class _File(Struct, frozen=True, kw_only=True):
     reasons: dict[Reason, _Row]
 
 
-def load(source: str | Path = DEFAULT) -> Policy:
+def load(source: str | os.PathLike[str] = DEFAULT) -> Policy:
     """Return the policy *source*: the name of a shipped one, or the path of a TOML file.
 
     Raises BrokenPolicy, naming the file and what is wrong with it.
     """
-    if source in SHIPPED:
-        return _shipped(str(source))
+    if isinstance(source, str) and source in SHIPPED:
+        return _shipped(source)
     path = Path(source)
     if path.suffix != ".toml" and not path.exists():
-        raise BrokenPolicy(f"{source}: there is no such policy{nearest(path.name, SHIPPED)}")
+        raise BrokenPolicy(f"{path}: there is no such policy{nearest(path.name, SHIPPED)}")
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise BrokenPolicy(f"{source}: {error.strerror or error}") from None
-    return parse(content, str(source))
+        raise BrokenPolicy(f"{path}: {error.strerror or error}") from None
+    return parse(content, str(path))
 
 
 @cache
@@ -104,10 +107,13 @@ def parse(content: bytes, name: str = "policy") -> Policy:
         _check(table.get("incident"), _Incident.__struct_fields__, "incident: ")
         for reason, row in _check(table.get("reasons"), [str(reason) for reason in Reason], "reasons: ").items():
             _check(row, _Row.__struct_fields__, f"reasons.{reason}: ")
-        return _policy(msgspec.convert(table, _File))
+            _fit(row, _Row, f"reasons.{reason}: ")
+        return _policy(_fit(table, _File, ""))
     except BrokenPolicy as error:
         raise BrokenPolicy(f"{name}: {error}") from None
-    except (ValueError, msgspec.ValidationError) as error:
+    except UnicodeDecodeError:
+        raise BrokenPolicy(f"{name}: is not written in UTF-8") from None
+    except ValueError as error:
         raise BrokenPolicy(f"{name}: {' '.join(str(error).split())}") from None
 
 
@@ -121,6 +127,14 @@ def _check(table: Any, known: Collection[str], where: str) -> dict[str, Any]:
     if complaint := unknown_key(table, known):
         raise BrokenPolicy(f"{where}{complaint}")
     return table
+
+
+def _fit(table: Any, kind: type[T], where: str) -> T:
+    """Return *table* as *kind*."""
+    try:
+        return msgspec.convert(table, kind)
+    except msgspec.ValidationError as error:
+        raise BrokenPolicy(f"{where}{misfit(error, kind)}") from None
 
 
 # --- what it comes to -------------------------------------------------------------

@@ -109,9 +109,9 @@ def replaced(path: Path, render: Callable[[], bytes], *, then: str | None = None
 def _run(command: str) -> None:
     """Run what the configuration wants after a change (``postmap``)."""
     try:
-        done = subprocess.run(shlex.split(command), check=False)  # noqa: S603 - the owner's own
+        done = subprocess.run(words := shlex.split(command), check=False)  # noqa: S603 - the owner's own
     except OSError as error:
-        raise ExportError(f"then: {error.strerror}") from None
+        raise ExportError(f"then: {words[0]}: {error.strerror}") from None
     if done.returncode:
         raise ExportError(f"then: ended with {done.returncode}")
 

@@ -176,13 +176,15 @@ def explanation(found: Explanation, lang: str, out: IO[bytes], *, terminal: bool
     for meaning in found.meanings:
         rows.append((meaning.code, f"{meaning.meaning} ({meaning.source})"))
         rows.extend(("", text) for text in (meaning.vendor, meaning.action) if text)
-    rows.append((label["reason"], f"{found.reason}: {words.reason[found.reason].meaning}"))
+    if found.suggestion:
+        rows.append((label["reason"], f"{found.reason}: {words.reason[found.reason].meaning}"))
     if found.severity:
         hardness = words.severity[found.severity]
         rows.append((label["verdict"], f"{found.severity} ({hardness}), {label['about']} {words.scope[found.scope]}"))
-    rows.append((label["suppress"], label["yes"] if found.suppress else label["no"]))
-    rows.append((label["who"], found.who))
-    rows.append((label["what to do"], found.suggestion))
+    if found.suggestion:
+        rows.append((label["suppress"], label["yes"] if found.suppress else label["no"]))
+        rows.append((label["who"], found.who))
+        rows.append((label["what to do"], found.suggestion))
     if found.provider:
         rows.append((label["provider"], found.provider))
     rows.extend(_because(found.evidence, label["because"]))

@@ -34,6 +34,14 @@ _SEPARATOR = re.compile(rb"\nFrom (?:(?<=\n\nFrom )|(?<=\n\r\nFrom ))[^\r\n]*\d:
 _MAIL = re.compile(rb"(?:\xef\xbb\xbf)?\s{0,999}(?:>?From |[A-Za-z][!-9;-~]{0,199}[ \t]{0,20}:)")
 # What mboxo or mboxrd put before a line
 _QUOTED = re.compile(rb"\n>(?=>*From )")
+# How files begin that have mail in them and are none, and what to do with them
+_PACKED = {
+    b"\x1f\x8b": "is packed with gzip: unpack it first (zcat)",
+    b"BZh": "is packed with bzip2: unpack it first (bzcat)",
+    b"\xfd7zXZ": "is packed with xz: unpack it first (xzcat)",
+    b"PK\x03\x04": "is packed with zip: unpack it first",
+    b"\xd0\xcf\x11\xe0": "is in a format of Outlook's own: save the message as .eml",
+}
 MAILDIR = ("cur", "new", "tmp")
 """The directories that make a Maildir; a message in the last is still being written."""
 
@@ -150,10 +158,15 @@ def messages(path: Path, max_bytes: int, *, named: bool = False) -> Iterator[Ite
 
 
 def _stream(file: IO[bytes], name: str, max_bytes: int) -> Iterator[Item]:
-    """Yield the messages of *file*: of an mbox, or the one that it is."""
+    """Yield the messages of *file*: of an mbox, or the one that it is; of an empty file there are none."""
     try:
         first = file.readline(CHUNK)
-        if first.startswith(b"From "):
+        packed = next((what for mark, what in _PACKED.items() if first.startswith(mark)), None)
+        if packed:
+            yield Item(name, OSError(packed), 0)
+        elif not first:
+            return  # what a run has worked through is an empty mbox
+        elif first.startswith(b"From "):
             yield from mbox(file, first, name, max_bytes)
         else:
             yield _single(file, first, name, max_bytes)

@@ -288,16 +288,17 @@ def _update(config: Config, ledger: Ledger) -> dict[str, bool]:
 
 
 def _says(standing: Standing) -> str:
-    parts = [str(standing.state)]
+    said = str(standing.state)
     if standing.until:
-        parts.append(f"until {_day(standing.until)}")
+        said += f" until {_day(standing.until)}"
     if standing.because:
-        parts.append(f"({standing.because})")
-    if standing.complained:
-        parts.append(f"its owner complained on {_day(standing.complained)}")
+        said += f" ({standing.because})"
+    parts = [said]
+    if standing.complained:  # first: whoever complained is not mailed, wherever else he stands
+        parts.insert(0, f"complained on {_day(standing.complained)}")
     if standing.held:
         parts.append(f"strikes are held by {', '.join(standing.held)}")
-    return " ".join(parts)
+    return ", ".join(parts)
 
 
 def _day(moment: object, never: str = "") -> str:

@@ -57,6 +57,11 @@ def check_keys(hash_key: bytes | None, *, keep_raw: bool) -> None:
         raise Misconfigured("a ledger with hashed addresses keeps no raw mail; leave one of the two off")
 
 
+def _loaded(policy: Policy | str | os.PathLike[str]) -> Policy:
+    """Return *policy*, or the one of that name or path; raises BrokenPolicy."""
+    return policy if isinstance(policy, Policy) else policyfile.load(policy)
+
+
 class Ledger:
     """What is known of addresses, in SQLite or PostgreSQL.  ``Ledger.open`` makes one."""
 
@@ -76,7 +81,7 @@ class Ledger:
         cls,
         place: str | os.PathLike[str],
         *,
-        policy: Policy | None = None,
+        policy: Policy | str | os.PathLike[str] | None = None,
         create: bool = True,
         hash_key: bytes | None = None,
         keep_raw: bool = False,
@@ -87,21 +92,22 @@ class Ledger:
 
         *place* is the path of an SQLite file or a URL, ``postgresql://user@host/database``.
         The ledger remembers its policy: None leaves it as it is (``cautious`` at first), another
-        one derives every state anew, and ``adopted`` says what that came to.  With *hash_key*, at
+        one, by its name or path too, derives every state anew, and ``adopted`` says what that came to.  With *hash_key*, at
         least 16 random bytes, no address is kept, only keyed hashes; a ledger begun with one opens
         with that one only.  *keep_raw* keeps whole messages.
         *wait* is how many seconds the database may be away or busy; *clock* tells the time in UTC.
 
-        Raises LedgerError: Misconfigured for what can never be, the wrong key too.  Without *create* no ledger
+        Raises BrokenPolicy and LedgerError: Misconfigured for what can never be, the wrong key too.  Without *create* no ledger
         is made, and where there is none, that is NoLedger.
         """
         check_keys(hash_key, keep_raw=keep_raw)
+        wanted = None if policy is None else _loaded(policy)
         database = Database(place, wait, create=create)
         try:
             database.prepare()
             keys = records.Keys(hash_key)
             ledger = cls(database, keys, policyfile.load(), keep_raw=keep_raw, clock=clock)
-            ledger._settle(policy, create=create)
+            ledger._settle(wanted, create=create)
         except BaseException:
             database.close()
             raise
@@ -387,17 +393,18 @@ class Ledger:
         self._policy = policy
         return adopted
 
-    def replay(self, policy: Policy) -> Iterator[tuple[str, Standing, Standing]]:
+    def replay(self, policy: Policy | str | os.PathLike[str]) -> Iterator[tuple[str, Standing, Standing]]:
         """Yield each address (its key where it is hashed) that *policy* would treat otherwise, with both standings.
 
-        Nothing is changed.
+        Nothing is changed.  Raises BrokenPolicy and LedgerError.
         """
+        wanted = _loaded(policy)
         now = self._clock()
         last = ""
         while True:
             page = self._database.read(
                 lambda connection, last=last: self._derivation(connection, now).compared(  # type: ignore[misc]
-                    policy, last, PAGE
+                    wanted, last, PAGE
                 )
             )
             for key, name, old, new in page:

@@ -53,12 +53,13 @@ _COMPLAINTS = (
     ("database is locked", "was in use by another program for {wait:g} s; try again later"),
     ("lock timeout", "was in use by another program for {wait:g} s; try again later"),
     ("unable to open database file", "cannot be opened; see that its directory exists and may be written"),
-    ("file is not a database", "is not a ledger; name another file"),
     ("malformed", "is damaged; restore it from a backup"),
     ("password authentication failed", "refuses user or password; correct the URL"),
     ("no password supplied", "wants a password; put it in the URL or in ~/.pgpass"),
     ("permission denied", "denies access; grant the user the right to create and write tables"),
 )
+# The same of what no other try can help
+_MISTAKES = (("file is not a database", "is not a ledger; name another file"),)
 # What passes: somebody else writes, or the server starts, stops or is away
 _PASSING = ("database is locked", "deadlock detected", "starting up", "shutting down")
 _NOT_PASSING = ("authentication failed", "no password supplied", "does not exist", "pg_hba.conf", "invalid")
@@ -110,7 +111,7 @@ class Database:
                 url, connect_args=options, pool_size=KEPT, max_overflow=CONNECTIONS - KEPT, pool_timeout=wait
             )
         except ModuleNotFoundError:
-            raise LedgerError(f"{self.place}: PostgreSQL needs psycopg; pip install 'bounceclass[postgres]'") from None
+            raise Misconfigured(f"{self.place}: PostgreSQL needs psycopg: pip install 'psycopg[binary]'") from None
         if self.engine.dialect.name == "sqlite":
             event.listen(self.engine, "connect", _prepare_sqlite)
             event.listen(self.engine, "begin", _begin_sqlite)
@@ -188,20 +189,21 @@ class Database:
                 ) from None
             except exc.DBAPIError as error:
                 if not _passes(error) or time.monotonic() + pause > deadline:
-                    raise LedgerError(self._complaint(error)) from None
+                    raise self._complaint(error) from None
             time.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
 
-    def _complaint(self, error: exc.DBAPIError) -> str:
-        """Return what *error* means, in one line; SQL, its values and the password are left out."""
+    def _complaint(self, error: exc.DBAPIError) -> LedgerError:
+        """Return what *error* means; SQL, its values and the password are left out."""
         said = str(error.orig)
-        for mark, words in _COMPLAINTS:
-            if mark in said.lower():
-                return f"{self.place}: {words.format(wait=self.wait)}"
+        for kind, complaints in ((Misconfigured, _MISTAKES), (LedgerError, _COMPLAINTS)):
+            for mark, words in complaints:
+                if mark in said.lower():
+                    return kind(f"{self.place}: {words.format(wait=self.wait)}")
         first = next((line.strip() for line in said.splitlines() if line.strip()), type(error.orig).__name__)
         if self._secret:
             first = first.replace(str(self._secret), "***")
-        return wire.printable(f"{self.place}: {first[:300]}")
+        return LedgerError(wire.printable(f"{self.place}: {first[:300]}"))
 
 
 def _passes(error: exc.DBAPIError) -> bool:
@@ -251,6 +253,8 @@ def _find_file(url: URL, place: str, *, create: bool) -> None:
     if name.startswith("file:"):
         return
     path = Path(name)
+    if path.is_dir():
+        raise Misconfigured(f"{place} is a directory; name a file in it")
     if path.exists():
         return
     if not create:

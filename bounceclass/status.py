@@ -42,8 +42,8 @@ def is_generic(status: str) -> bool:
 
 
 def is_expiry(status: str) -> bool:
-    """Tell whether *status* says that the time ran out (X.4.7), and not what failed."""
-    return status[1:] == ".4.7"
+    """Tell whether *status* says that the time ran out (X.4.7, Exchange Online's X.4.300), and not what failed."""
+    return status[1:] in (".4.7", ".4.300")
 
 
 def prefer(quoted: str | None, field: str | None) -> tuple[str | None, str | None]:

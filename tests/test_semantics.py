@@ -99,6 +99,9 @@ CASES = [
     ("550 5.1.351 Remote server returned unknown recipient or mailbox unavailable -> 550 Message rejected as spam", {"remote": OUTLOOK, "status": "5.1.351"}, "spam_content", "hard", False),
     ("550 5.1.351 Remote server returned unknown recipient or mailbox unavailable -> 550 Sender verify failed", {"remote": OUTLOOK, "status": "5.1.351"}, "sender_rejected", "hard", False),
     ("550 5.1.351 Remote server returned unknown recipient or mailbox unavailable -> 550 5.1.1 No such user", {"remote": OUTLOOK, "status": "5.1.351"}, "user_unknown", "hard", True),
+    ("550 5.4.300 Message expired -> 421 4.4.2 Connection dropped due to SocketError", {"remote": OUTLOOK, "status": "5.4.300"}, "network_error", "soft", False),
+    ("550 5.4.300 Message expired -> 550 5.1.1 User unknown", {"remote": OUTLOOK, "status": "5.4.300"}, "user_unknown", "hard", True),
+    ("550 5.4.300 Message expired", {"remote": OUTLOOK, "status": "5.4.300"}, "expired", "hard", False),
     ("550 5.1.351 Remote server returned unknown recipient or mailbox unavailable", {"remote": OUTLOOK, "status": "5.1.351"}, "user_unknown", "hard", True),
     # a bare 550 says nothing
     ("550 Requested action not taken: mailbox unavailable", {}, "recipient_rejected", "hard", False),

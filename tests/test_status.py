@@ -47,6 +47,7 @@ def test_find(text: str, expected: str | None) -> None:
         ("5.7.26", False, False),
         ("4.4.7", False, True),
         ("5.4.7", False, True),
+        ("5.4.300", False, True),
         ("5.4.70", False, False),
     ],
 )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from operator import attrgetter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec import Struct
 
@@ -66,6 +66,11 @@ _OF_RECIPIENT = (Scope.ADDRESS, Scope.DOMAIN)
 _NOT_OF_SENDER = (*_OF_RECIPIENT, Scope.UNKNOWN)
 # Why a server gives up what might still have passed
 _RUNS_OUT = (Reason.EXPIRED, Reason.NETWORK_ERROR)
+# Which name had no address (Postfix, Sendmail, Exim, Exchange)
+_LOOKED_UP = re.compile(
+    r"name service error for name=(\S{1,255}) type=|\(name server: ([^\s:]{1,255}):|look up host ([^\s:]{1,255}):"
+    r"|dns domain (\S{1,255}) does not exist"
+)
 # A reason that a frame alone gives (Postfix: "Sender address rejected: Access denied")
 _FRAME_REASONS = {
     "recipient address": Reason.RECIPIENT_REJECTED,
@@ -141,6 +146,17 @@ class Ruling(Struct, frozen=True, kw_only=True):
     suggestion: str
 
 
+class Instead(NamedTuple):
+    """Another reason than that which the words give, and why."""
+
+    reason: Reason
+    why: str
+
+
+_REFUSED_EARLY = Instead(Reason.SENDER_REJECTED, "refused before the recipient was named")
+_SAID_OF_SENDER = Instead(Reason.SENDER_REJECTED, "said of the sender")
+_OTHER_HOST = Instead(Reason.DNS_FAILURE, "another name than the recipient's domain was looked up")
+
 _STANDING = attrgetter("standing")
 
 
@@ -163,7 +179,9 @@ def judge(outcome: Outcome, notice: Notice, traffic: recipients.Traffic, rules: 
     reading = _read(outcome, notice, recipient, rules)
     verdict = weigh(reading, rules)
     if verdict.scope in _OF_RECIPIENT and _names_sender(reading, verdict.scope, recipient, traffic):
-        verdict = weigh(reading, rules, names_sender=True)
+        verdict = weigh(reading, rules, instead=_SAID_OF_SENDER)
+    elif verdict.reason is Reason.DOMAIN_UNKNOWN and _names_other_host(reading, recipient, outcome.final_recipient):
+        verdict = weigh(reading, rules, instead=_OTHER_HOST)
     ruling = conclude(
         reading,
         verdict,
@@ -218,9 +236,14 @@ def _read(outcome: Outcome, notice: Notice, recipient: str | None, rules: Rulebo
         )
 
     reading = read(outcome.diagnostic, outcome.source)
-    if not outcome.notes or (reading.matches and reading.matches[0].rank[0]):
+    cut = smtp.is_cut(outcome.diagnostic)
+    if not outcome.notes or (not cut and reading.matches and reading.matches[0].rank[0]):
         return reading
     other = read(outcome.notes, "text")
+    if cut and other.matches and other.code == reading.code:
+        if other.status == reading.status:
+            other.status_source = reading.status_source
+        return other  # all that the first line says, and more
     better = other.matches and (not reading.matches or other.matches[0].rank > reading.matches[0].rank)
     if not better and (reading.code is not None or other.code is None):
         return reading
@@ -252,6 +275,7 @@ def read_words(
     the reply's own marks, the recipient's domain; unless *provider* says who it is.
     """
     reply = smtp.dissect(words)
+    field = field or reply.field
     status, status_source = statuses.prefer(reply.status, field)
     if status_source == "diagnostic":
         status_source = _STATUS_SOURCES[source]
@@ -259,6 +283,9 @@ def read_words(
     if provider is None:
         by_host = rules.provider_of_host(remote or reply.host or reporting)
         provider = by_host or (marked[0] if marked else None) or rules.provider_of_domain(domain)
+    owners = {*marked, provider} if provider else set(marked)
+    if reply.code is not None and not (remote or reply.host) and (theirs := rules.provider_of_domain(domain)):
+        owners.add(theirs)  # who refused is not named, and *reporting* only tells of it
     said = rules.said(
         reply.text or words,
         before=reply.before,
@@ -266,7 +293,7 @@ def read_words(
         status=status,
         command=reply.command or command,
         dialect=dialect,
-        providers=frozenset([*marked, provider] if provider else marked),
+        providers=frozenset(owners),
     )
     return Reading(
         said=said,
@@ -284,10 +311,10 @@ def read_words(
 # --- weighing ---------------------------------------------------------------------
 
 
-def weigh(reading: Reading, rules: Rulebook, *, names_sender: bool = False) -> Verdict:
+def weigh(reading: Reading, rules: Rulebook, *, instead: Instead | None = None) -> Verdict:
     """Return the reason that the strongest evidence speaks for, and what lost to it.
 
-    *names_sender* says that the address or the domain in the words is the sender's.
+    *instead* is what the words come to, where they are not about the recipient whom they seem to be about.
     """
     candidates = _candidates(reading, rules)
     if not candidates:
@@ -298,13 +325,15 @@ def weigh(reading: Reading, rules: Rulebook, *, names_sender: bool = False) -> V
     reason = winner.reason
     scope = (winner.match.rule.scope if winner.match else None) or rules.reasons[reason].scope
     effect = str(reason)
-    early = reading.said.command in _BEFORE_RECIPIENT
-    if scope in _NOT_OF_SENDER and (early or names_sender or reading.said.about_sender):
-        reason = Reason.SENDER_REJECTED
+    if scope in _NOT_OF_SENDER:
+        if reading.said.command in _BEFORE_RECIPIENT:
+            instead = _REFUSED_EARLY
+        elif reading.said.about_sender:
+            instead = _SAID_OF_SENDER._replace(reason=_FRAME_REASONS[reading.said.frame])
+    if instead:
+        reason = instead.reason
         scope = rules.reasons[reason].scope
-        effect += f", read as {reason}: " + (
-            "refused before the recipient was named" if early else "said of the sender"
-        )
+        effect += f", read as {reason}: {instead.why}"
     evidence = [Evidence(rule=winner.name, source=winner.source, text=winner.text, effect=effect)]
     for loser in candidates[1:MAX_EVIDENCE]:
         why = "less specific" if loser.standing == winner.standing else "weaker evidence"
@@ -350,6 +379,13 @@ def _names_sender(reading: Reading, scope: Scope, recipient: str | None, traffic
         if domain and name and name in words and _stands_alone(name, words):
             return True
     return False
+
+
+def _names_other_host(reading: Reading, *recipients: str | None) -> bool:
+    """Tell whether what was looked up in vain is not the domain of a recipient: our own relay, or one of its mail hosts."""
+    theirs = [domain for domain in map(fields.domain, recipients) if domain]
+    found = _LOOKED_UP.search(reading.said.raw) if theirs else None
+    return found is not None and found[found.lastindex or 0].rstrip(".") not in theirs
 
 
 def _stands_alone(name: str, words: str) -> bool:

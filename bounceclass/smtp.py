@@ -15,7 +15,7 @@ from msgspec import Struct
 from bounceclass import phrasing, words
 from bounceclass import status as statuses
 
-__all__ = ["MAX_DIAGNOSTIC", "Reply", "command_refused", "dissect"]
+__all__ = ["MAX_DIAGNOSTIC", "Reply", "command_refused", "dissect", "is_cut"]
 
 MAX_DIAGNOSTIC = 8192
 """Characters of a diagnostic that are read."""
@@ -32,6 +32,8 @@ class Reply(Struct, frozen=True, kw_only=True):
     """The words of the reply: lines joined, codes and frames of the reporter taken off."""
     before: str = ""
     """What stands before the reply."""
+    field: str | None = None
+    """The Status field, where it stands before the reply and in no field."""
     host: str | None = None
     command: str | None = None
     """The command refused: CONN, EHLO, STARTTLS, AUTH, MAIL, RCPT or DATA."""
@@ -144,6 +146,8 @@ _HINT_KINDS = [kind for kind, hints in _KINDS.items() for _ in hints]
 _ALL_HINTS = words.automaton(hint for hints in _KINDS.values() for hint in hints)
 # QUIRK: Exchange Online sums up the reply of the next server before it quotes it, and often not by what it says
 _SUMMARY = re.compile(r"remote server returned [^\n>]{1,200} -> (?=[45]\d\d)", re.I)
+# QUIRK: Exchange's own status, that it writes before a reply which has none: "<host #5.1.1 smtp;550 Rejected>"
+_TRANSLATED = re.compile(r"#([245]\.\d{1,3}\.\d{1,3}) smtp; ?\Z")
 # What frames a quoted reply, up to the reply itself
 _TAIL = re.compile(
     r"""\s*(?:\((?:in[ ]reply[ ]to[ ][^()]{1,60}|state[ ]\d{1,3})\)|\[(?:RCPT_TO|MAIL_FROM|DATA|BODY|CONNECT)\]|\#\#(?:rfc822;[^\s]{0,320})?)\s*$""",
@@ -168,7 +172,15 @@ def dissect(diagnostic: str) -> Reply:
     code, status, start = _codes(text[begin:] if begin else text)
     start += begin
     said = _joined(text[start:], code)
-    return Reply(code=code, status=status, text=said, before=text[:start], host=host, command=command)
+    before = text[:start]
+    own = _TRANSLATED.search(before) if before.endswith((";", "; ")) else None
+    field = own[1] if own else None
+    return Reply(code=code, status=status, text=said, before=before, field=field, host=host, command=command)
+
+
+def is_cut(words: str) -> bool:
+    """Tell whether a reply of several lines lacks its last (QUIRK: Sendmail quotes the first only)."""
+    return words[3:4] == "-" and words[:1] in ("4", "5") and words[:3].isdecimal() and f"{words[:3]} " not in words
 
 
 def command_refused(text: str) -> str | None:
@@ -229,11 +241,24 @@ def _codes(text: str) -> tuple[int | None, str | None, int]:
         if statuses.is_expiry(status):
             both = _behind(both, text)
             status = statuses.plain(both[2])
-        elif text.startswith(both[1]):  # it quotes another: "550 Sender callout failed: 550 5.1.1 user unknown"
-            return int(both[1]), status, 0
+        elif (outer := _outer(text, both)) is not None:
+            return int(text[outer : outer + 3]), status, outer
         return int(both[1]), status, both.start()
     start = _code_alone(text)
-    return None if start is None else int(text[start : start + 3]), statuses.find(text), start or 0
+    if start is None:
+        return None, statuses.find(text), 0
+    end = start if _TRANSLATED.search(text, max(start - MAX_MARK, 0), start) else 0
+    return int(text[start : start + 3]), statuses.find(text[end:]), start
+
+
+def _outer(text: str, inner: re.Match[str]) -> int | None:
+    """Return where the reply begins that *inner* is a line of, or quoted in: "550 Callout failed: 550 5.1.1 unknown"."""
+    line = text.rfind("\n", 0, inner.start()) + 1
+    for code in _CODE.finditer(text, 0, inner.start()):
+        same = code[0] == inner[1] and text[code.end()] == "-"
+        if (same or code.start() >= line) and _MARKED_CODE.search(text, max(code.start() - MAX_MARK, 0), code.end()):
+            return code.start()
+    return None
 
 
 def _behind(first: re.Match[str], text: str) -> re.Match[str]:

@@ -121,7 +121,9 @@ def test_a_reply_is_judged_as_in_a_report() -> None:
         if provider is not None or rule.dialect:
             continue
         for words in rule.examples:
-            outcome = Outcome(final_recipient="x@y.example", action=Action.FAILED, diagnostic=words, source="text")
+            outcome = Outcome(
+                final_recipient="x@example.invalid", action=Action.FAILED, diagnostic=words, source="text"
+            )
             failure, explained = judge.judge(outcome, notice, nobodys, book), bounceclass.explain(words)
             keys = ("reason", "scope", "severity", "suppress", "suggested_action", "suggestion", "status", "reply_code")
             differ += [(words, key) for key in keys if getattr(failure, key) != getattr(explained, key)]

@@ -959,6 +959,10 @@ SENT = {"to": ["Fred <fred@example.com>"]}
         # one address named twice, several addresses
         (mail("fred@example.com: user unknown\nfred@EXAMPLE.com: user unknown\n"), "bounce", "probable", ["fred@example.com"]),
         (mail("fred@example.com: user unknown\nwilma@example.com: user unknown\n"), "bounce", "probable", ["fred@example.com", "wilma@example.com"]),
+        # ... also in replies; but not where somebody has moved to, nor whom to ask
+        (mail("Delivery failed.\n550 5.1.1 <fred@example.com>\n550 5.1.1 <wilma@example.com>\n"), "bounce", "probable", ["fred@example.com", "wilma@example.com"]),
+        (mail("fred@example.com: 551 5.1.6 User has moved; please try <fred@example.net>"), "bounce", "probable", ["fred@example.com"]),
+        (mail("Delivery failed: fred@example.com\n550 No such user. See postmaster@example.com"), "bounce", "probable", ["fred@example.com"]),
         # no notices
         (mail("fred@example.com could not be delivered", headers=PERSON), None, None, []),
         (mail("fred@example.com could not be delivered", headers={**DAEMON, "subject": "Re: x", "references": "<x@example.org>"}), None, None, []),
@@ -971,6 +975,17 @@ def test_freeform(message: Mail, kind: str | None, confidence: str | None, recip
     assert [address for address, _ in told(notice)] == recipients
     assert (notice.kind if notice else None, notice.confidence if notice else None) == (kind, confidence)
     assert {one.guessed for one in notice.outcomes} == {confidence == "guess"} if notice else True
+
+
+def test_an_address_that_a_reply_names_instead_is_a_guess() -> None:
+    text = "Delivery failed for fred@example.com:\n\n552 Quota exceeded for fred.b@example.net\n"
+    notice = freeform.read(page(mail(text)))
+    assert notice is not None
+    assert [(one.recipient, one.guessed) for one in notice.outcomes] == [
+        ("fred@example.com", False),
+        ("fred.b@example.net", True),
+    ]
+    assert notice.outcomes[0].diagnostic == text.strip()
 
 
 def test_each_address_comes_with_the_words_about_it() -> None:

@@ -39,8 +39,10 @@ def verdict(
     remote: str = "mx.example.com",
     reporting: str = "mail.example.org",
     action: str = "failed",
+    domain: str = "example.com",
 ) -> bounceclass.Failure:
     raw = DSN.format(diagnostic=diagnostic, status=status, remote=remote, reporting=reporting, action=action)
+    raw = raw.replace("rfc822; fred@example.com", f"rfc822; fred@{domain}").replace("Remote-MTA: dns; \n", "")
     (failure,) = bounceclass.classify(raw.encode()).failures
     return failure
 
@@ -119,8 +121,27 @@ CASES = [
     ("554 4.4.7 Message expired: unable to deliver in 840 minutes.<421 4.4.2 Connection timed out>", {"status": "4.4.7"}, "network_error", "soft", False),
     ("554 5.4.7 [internal] exceeded max time without delivery", {"status": "5.4.7"}, "expired", "hard", False),
     # domains
-    ("550 5.1.2 Host unknown (Name server: nowhere.example: host not found)", {"status": "5.1.2"}, "domain_unknown", "hard", True),
+    ("550 5.1.2 Host unknown (Name server: example.com: host not found)", {"status": "5.1.2"}, "domain_unknown", "hard", True),
+    # ... but of another name the recipient's domain is no part: our own relay, a mail host without an address
+    ("550 5.1.2 Host unknown (Name server: smarthost.example.org.: host not found)", {"status": "5.1.2"}, "dns_failure", "hard", False),
+    ("Host or domain name not found. Name service error for name=relay.example.org type=A: Host not found", {"status": "5.4.4"}, "dns_failure", "hard", False),
+    ("Host or domain name not found. Name service error for name=example.com type=AAAA: Host not found", {"status": "5.4.4"}, "domain_unknown", "hard", True),
+    ("unable to look up host dovecot: Name or service not known", {"status": "5.4.4"}, "dns_failure", "hard", False),
+    ("550 5.4.310 DNS domain smarthost.example.org does not exist [Message=InfoDomainNonexistent]", {"status": "5.4.310"}, "dns_failure", "hard", False),
+    ("550 5.4.310 DNS domain example.com does not exist [Message=InfoDomainNonexistent]", {"status": "5.4.310"}, "domain_unknown", "hard", True),
     ("450 4.4.3 Host or domain name not found. Name service error for name=example.com type=MX: Host not found, try again", {"status": "4.4.3"}, "dns_failure", "soft", False),
+    # what a reply quotes is not what it says
+    ("550 Sender callout verification failed (response: 550 5.1.1 User unknown)", {}, "sender_rejected", "hard", False),
+    ("host mx.example.com[192.0.2.1] said: 550 Sender verify failed: 550 5.1.1 User unknown", {}, "sender_rejected", "hard", False),
+    ("host mx.example.com[192.0.2.1] said: 450 Sender verify failed: 550 5.1.1 User unknown", {"status": "4.0.0"}, "sender_rejected", "soft", False),
+    ("550 permanent failure for one or more recipients (fred@example.com:550 5.1.1 User unknown)", {}, "user_unknown", "hard", True),
+    # Exchange's own status, before a reply that has none
+    ("<mx.example.com #5.1.1 smtp;550 Delivery is not allowed to this address.>", {"status": "5.1.1"}, "policy_rejected", "hard", False),
+    ("<mx.example.com #5.1.1 smtp;550 5.1.1 User unknown>", {"status": "5.1.1"}, "user_unknown", "hard", True),
+    # who refused is not named: the recipient's provider may have
+    ("550 Unknown user fred@docomo.ne.jp", {"remote": "", "reporting": "a1.smtp-out.amazonses.com", "domain": "docomo.ne.jp"}, "recipient_rejected", "hard", False),
+    # a frame about the client
+    ("554 5.7.1 <mail.example.org[192.0.2.1]>: Client host rejected: Access denied", {}, "blocked_reputation", "hard", False),
     # greylisting
     ("450 4.2.0 <fred@example.com>: Recipient address rejected: Greylisted, see http://postgrey.example/", {"status": "4.2.0"}, "greylisted", "soft", False),
     # Original words, other reasons

@@ -162,12 +162,7 @@ def _says_little(outcome: Outcome) -> bool:
         return False
     words = outcome.diagnostic
     too_short = len(words) < 12 or not _LETTER.search(words)
-    return too_short or _is_cut(words) or not _is_specific(words) or not _named(outcome)
-
-
-def _is_cut(words: str) -> bool:
-    """Tell whether a reply of several lines lacks its last (QUIRK: Sendmail quotes the first only)."""
-    return words[3:4] == "-" and words[:3].isdecimal() and f"{words[:3]} " not in words
+    return too_short or smtp.is_cut(words) or not _is_specific(words) or not _named(outcome)
 
 
 def _is_specific(words: str) -> bool:

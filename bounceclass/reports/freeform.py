@@ -59,6 +59,8 @@ _REPLY = re.compile(r"[45](?<![\w.].)(?:\d\d[ -]|\.\d{1,3}\.\d{1,3}(?![\w.]))")
 
 # Words before an address that is given for asking back
 _CONTACT = re.compile(r"(?:contact|write to|mail to|questions|assistance|help|support|from)[^\n]{0,40}$", re.I)
+# Words in a reply before an address that somebody else has, or that its owner has now (551, RFC 5321 3.4)
+_ELSEWHERE = re.compile(r"\b(?:551|moved|try|use|see|new|now|instead|send|write|forward\w*)\b[^\n]{0,60}$", re.I)
 
 
 class _Spot(NamedTuple):
@@ -67,6 +69,17 @@ class _Spot(NamedTuple):
     start: int
     end: int
     address: str
+    in_reply: bool = False
+    """It stands in the words of a reply about another."""
+
+
+class _Said(NamedTuple):
+    """An address, and the words of a notice around it."""
+
+    address: str
+    words: str
+    guessed: bool = False
+    """Perhaps another address led there."""
 
 
 def read(page: Page) -> Notice | None:
@@ -80,26 +93,26 @@ def read(page: Page) -> Notice | None:
     if not (delayed or _says_failed(mail, region)) or not _bears_out(mail, region, returned=end < len(page.words)):
         return None
     found = _addresses(page, region)
-    guessed = not found
-    if guessed:
+    named = bool(found)
+    if not named:
         found = _only_recipient(page)
     if not found and not _is_bare_report(mail):
         return None
     outcomes = tuple(
         Outcome(
-            recipient=address,
-            guessed=guessed,
+            recipient=one.address,
+            guessed=one.guessed,
             action=Action.DELAYED if delayed else Action.FAILED,
-            diagnostic=words,
+            diagnostic=one.words,
             source="text",
         )
-        for address, words in found
+        for one in found
     )
     return Notice(
         kind=Kind.DELAY if delayed else Kind.BOUNCE,
         dialect=layouts.author(page)[0],
         outcomes=outcomes,
-        confidence=Confidence.GUESS if guessed else Confidence.PROBABLE,
+        confidence=Confidence.PROBABLE if named else Confidence.GUESS,
         returned=page.words[end:],
     )
 
@@ -107,13 +120,14 @@ def read(page: Page) -> Notice | None:
 def passages(page: Page) -> list[Outcome]:
     """Return what the human part of a report says around each address in it."""
     end = min(page.end(), MAX_NOTICE)
-    return [Outcome(recipient=address, diagnostic=words) for address, words in _addresses(page, page.words[:end])]
+    said = _addresses(page, page.words[:end])
+    return [Outcome(recipient=one.address, diagnostic=one.words) for one in said if not one.guessed]
 
 
 def with_guessed_recipient(page: Page, outcome: Outcome) -> Outcome:
     """Return *outcome* with the single To of the returned message, where the notice names nobody."""
     found = _only_recipient(page)
-    return msgspec.structs.replace(outcome, recipient=found[0][0], guessed=True) if found else outcome
+    return msgspec.structs.replace(outcome, recipient=found[0].address, guessed=True) if found else outcome
 
 
 def _says_failed(mail: Mail, region: str) -> bool:
@@ -145,7 +159,7 @@ def _is_bare_report(mail: Mail) -> bool:
     return mail.report_type == "delivery-status"
 
 
-def _addresses(page: Page, region: str) -> list[tuple[str, str]]:
+def _addresses(page: Page, region: str) -> list[_Said]:
     """Return the failed addresses in *region*, each with the words around it."""
     mail = page.mail
     header = (one for value in mail.headers.get("x-failed-recipients", ()) for one in value.split(","))
@@ -155,17 +169,17 @@ def _addresses(page: Page, region: str) -> list[tuple[str, str]]:
     wanted = _wanted(region, known, own)
     if failed and not any(spot.address.lower() in known for spot in wanted):
         words = region.strip() if len(failed) <= MANY else region.strip()[:MAX_REASON_OF_MANY]
-        return [(address, words) for address in failed]
-    chosen: dict[str, tuple[str, str]] = {}
+        return [_Said(address, words) for address in failed]
+    chosen: dict[str, _Said] = {}
     for index, spot in enumerate(wanted):
         key = spot.address.lower()
-        others = (other.start for other in wanted[index + 1 :] if other.address.lower() != key)
+        others = (other.start for other in wanted[index + 1 :] if not other.in_reply and other.address.lower() != key)
         following = next(others, len(region))
         begin = region.rfind("\n", 0, spot.start) + 1
         stop = region.rfind("\n", 0, following) if following < len(region) else following
-        chosen.setdefault(key, (spot.address, region[begin : max(stop, spot.start)].strip()))
+        chosen.setdefault(key, _Said(spot.address, region[begin : max(stop, spot.start)].strip(), spot.in_reply))
     if len(chosen) == 1:
-        return [(wanted[0].address, region.strip())]
+        return [_Said(wanted[0].address, region.strip())]
     return list(chosen.values())
 
 
@@ -179,9 +193,26 @@ def _wanted(region: str, known: set[str], own: set[str]) -> list[_Spot]:
     if mailed := [spot for spot in spots if spot.address.lower() in known]:
         return mailed
     foreign = [spot for spot in spots if spot.address.lower() not in own and not _is_contact(region, spot)]
+    foreign = _without_elsewhere(region, foreign)
     if len({spot.address.lower() for spot in foreign}) == 1:
         return foreign
     return [spot for spot in foreign if _spoken_of(region, spot)]
+
+
+def _without_elsewhere(region: str, spots: list[_Spot]) -> list[_Spot]:
+    """Mark what stands in a reply about an address before it, and leave out where that reply says to write instead."""
+    kept: list[_Spot] = []
+    outside: set[str] = set()
+    for spot in spots:
+        before = region[region.rfind("\n", 0, spot.start) + 1 : spot.start]
+        if spot.address.lower() in outside or not _REPLY.search(before):
+            outside.add(spot.address.lower())
+            kept.append(spot)
+        elif not outside:
+            kept.append(spot)
+        elif not _ELSEWHERE.search(before):
+            kept.append(spot._replace(in_reply=True))
+    return kept
 
 
 def _is_contact(region: str, spot: _Spot) -> bool:
@@ -201,6 +232,7 @@ def _spoken_of(region: str, spot: _Spot) -> bool:
     return _FAILED.stand_in(around.lower()) or bool(_REPLY.search(around))
 
 
-def _only_recipient(page: Page) -> list[tuple[str, str]]:
+def _only_recipient(page: Page) -> list[_Said]:
     """Return the single To of the returned message: it may be the list's own address."""
-    return [(one, page.words[:MAX_NOTICE].strip()) for one in page.sent_to] if len(page.sent_to) == 1 else []
+    words = page.words[:MAX_NOTICE].strip()
+    return [_Said(one, words, guessed=True) for one in page.sent_to] if len(page.sent_to) == 1 else []

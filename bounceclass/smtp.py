@@ -148,6 +148,8 @@ _ALL_HINTS = words.automaton(hint for hints in _KINDS.values() for hint in hints
 _SUMMARY = re.compile(r"remote server returned [^\n>]{1,200} -> (?=[45]\d\d)", re.I)
 # QUIRK: Exchange's own status, that it writes before a reply which has none: "<host #5.1.1 smtp;550 Rejected>"
 _TRANSLATED = re.compile(r"#([245]\.\d{1,3}\.\d{1,3}) smtp; ?\Z")
+# QUIRK: qmail's own sentence behind the last reply, which says what failed
+_GIVEN_UP = "I'm not going to try again; this message has been in the queue too long."
 # What frames a quoted reply, up to the reply itself
 _TAIL = re.compile(
     r"""\s*(?:\((?:in[ ]reply[ ]to[ ][^()]{1,60}|state[ ]\d{1,3})\)|\[(?:RCPT_TO|MAIL_FROM|DATA|BODY|CONNECT)\]|\#\#(?:rfc822;[^\s]{0,320})?)\s*$""",
@@ -309,6 +311,7 @@ def _joined(said: str, code: int | None) -> str:
             said = _prefix(code).sub("", said)
         elif first := _PREFIX.match(said):
             said = said[first.end() :]
+        said = said.removesuffix(_GIVEN_UP)
     return _TAIL.sub("", said).strip() if said.endswith((")", "]")) or "##" in said else said
 
 

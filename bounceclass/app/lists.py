@@ -29,8 +29,6 @@ SNIFFED = 64 * 1024
 _FIRST_CELL = re.compile(r'^(?:"(?:[^"]|"")*"|[^",;\t\r\n]*)([,;\t])', re.MULTILINE)
 # What a CSV of ours has before a formula
 _APOSTROPHE = re.compile(r"'(?=[=+\-@])")
-
-
 # What stands at the beginning of text that is not in UTF-8: Excel's "Unicode text"
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 

@@ -126,9 +126,9 @@ def work(
 
     *record* makes the verdicts of a batch safe before its messages are filed; it is never
     given none.  None, in a dry run, and nothing is recorded or filed.  *moves* says that filing
-    puts messages into folders.  *stopped* is asked after each batch.  *told* hears of what happens as it does.  Raises ``MailboxError`` and
-    what *record* raises: what was not committed then is still in the mailbox, and *tally* has
-    what was.
+    puts messages into folders.  *stopped* is asked after each batch.  *told* hears of what
+    happens as it does.  Raises ``MailboxError`` and what *record* raises: what was not committed
+    then is still in the mailbox, and *tally* has what was.
     """
     tell = told or silence
     for fetched in _batches(mailbox.messages(), batch):

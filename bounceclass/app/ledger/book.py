@@ -92,13 +92,13 @@ class Ledger:
 
         *place* is the path of an SQLite file or a URL, ``postgresql://user@host/database``.
         The ledger remembers its policy: None leaves it as it is (``cautious`` at first), another
-        one, by its name or path too, derives every state anew, and ``adopted`` says what that came to.  With *hash_key*, at
-        least 16 random bytes, no address is kept, only keyed hashes; a ledger begun with one opens
-        with that one only.  *keep_raw* keeps whole messages.
+        one, by its name or path too, derives every state anew, and ``adopted`` says what that came to.
+        With *hash_key*, at least 16 random bytes, no address is kept, only keyed hashes; a ledger begun
+        with one opens with that one only.  *keep_raw* keeps whole messages.
         *wait* is how many seconds the database may be away or busy; *clock* tells the time in UTC.
 
-        Raises BrokenPolicy and LedgerError: Misconfigured for what can never be, the wrong key too.  Without *create* no ledger
-        is made, and where there is none, that is NoLedger.
+        Raises BrokenPolicy and LedgerError: Misconfigured for what can never be, the wrong key too.  Without
+        *create* no ledger is made, and where there is none, that is NoLedger.
         """
         check_keys(hash_key, keep_raw=keep_raw)
         wanted = None if policy is None else _loaded(policy)

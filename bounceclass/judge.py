@@ -114,7 +114,7 @@ class Reading(Struct):
     @property
     def disagrees(self) -> bool:
         """Reply, quoted status and Status field are not all of one class."""
-        quoted = self.status[0] if self.status and self.status_source != "status_field" else ""
+        quoted = self.status[0] if self.status else ""
         field = self.field[0] if self.field else quoted
         reply = str(self.code)[0] if self.code else field
         return (quoted or field) != field or field not in ("", reply)

@@ -85,7 +85,7 @@ def _blank_host(word: str) -> str:
         start = word.find("http")
         return word[: max(start, 0)].rstrip(_OPENING) + "~"
     bare = word.strip(_OPENING + _CLOSING)
-    name = bare.partition("[")[0] or bare
+    name = bare.partition("[")[0]
     if len(name) > MAX_HOST or (name.count(".") == 2 and name.replace(".", "").isdigit()):  # "5.1.1" above all
         return word
     if _HOST.fullmatch(name.rstrip(".:")) or _IP.fullmatch(name) or _IP.fullmatch(name.partition(":")[0]):

@@ -32,8 +32,7 @@ def plain(status: str) -> str:
 
 
 def _is_version(text: str, start: int) -> bool:
-    before = text[max(0, start - MAX_BEFORE) : start].rstrip(" /(-")
-    return before[-1:].isalpha() and before.lower().endswith(_VERSIONED)
+    return text[max(0, start - MAX_BEFORE) : start].rstrip(" /(-").lower().endswith(_VERSIONED)
 
 
 def is_generic(status: str) -> bool:

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 import bounceclass
 from bounceclass import rulebook
-from bounceclass.judge import MAX_EVIDENCE, judge
+from bounceclass.judge import MAX_EVIDENCE, judge, read_words
 from bounceclass.model import (
     Action,
     Confidence,
@@ -559,3 +559,177 @@ def test_classify_many_is_closed_as_a_generator_is() -> None:
     reports.close()
     assert len(before) == 2
     assert multiprocessing.active_children() == []
+
+
+@pytest.mark.parametrize("command", ["CONN", "EHLO", "STARTTLS", "AUTH", "MAIL"])
+def test_what_is_refused_before_the_recipient_is_named_is_not_about_it(command: str) -> None:
+    failure = verdict(diagnostic="550 5.1.1 User unknown", command=command)
+    assert (failure.reason, failure.scope, failure.suppress) == ("sender_rejected", "sender", False)
+    assert failure.evidence[0].effect == "user_unknown, read as sender_rejected: refused before the recipient was named"
+
+
+@pytest.mark.parametrize("words", ["try later", "connection closed", "blocked", "spam", "sender domain"])
+def test_a_code_for_a_dead_address_is_a_guess_beside_words_about_something_else(words: str) -> None:
+    failure = verdict(diagnostic=f"550 5.1.1 {words}", status="5.1.1")
+    assert (failure.reason, failure.confidence, failure.suppress) == ("user_unknown", "guess", False)
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
+        "system_error", "network_error", "greylisted", "blocked_reputation", "spam_content", "auth_failure", "ptr_missing",
+        "rate_limited", "sender_rejected", "relay_denied", "virus_detected", "content_rejected",
+    ],
+)  # fmt: skip
+def test_a_generic_rule_of_ones_own_keeps_a_code_from_killing_an_address(reason: str, tmp_path: Path) -> None:
+    row = f'[[rule]]\nid = "own.zzz"\nreason = "{reason}"\nsource = "here"\ngeneric = true\nphrases = ["zzz"]\nexamples = ["zzz"]\n'
+    (tmp_path / "general.toml").write_text(row)
+    outcome = Outcome(
+        final_recipient="fred@example.com", action=Action.FAILED, source="dsn.diagnostic", diagnostic="550 5.1.1 zzz"
+    )
+    failure = judge(outcome, NOTICE, Traffic(Mail(headers={}), {}), rulebook.load(tmp_path))
+    assert (failure.reason, failure.confidence, failure.suppress) == ("user_unknown", "guess", False)
+
+
+def test_a_status_in_notes_that_quote_no_reply_is_not_believed() -> None:
+    failure = verdict(diagnostic="go away now", status="5.0.0", notes="see #5.1.1 there")
+    assert (failure.reason, failure.status, failure.suppress) == ("undetermined", "5.0.0", False)
+
+
+def test_a_status_in_the_diagnostic_is_kept_where_the_notes_have_the_words() -> None:
+    failure = verdict(diagnostic="#5.4.1 zzz", notes="452 4.2.2 Mailbox full")
+    assert (failure.reason, failure.reply_code, failure.status) == ("mailbox_full", None, "5.4.1")
+
+
+def test_the_diagnostic_is_cited_where_the_notes_say_the_same() -> None:
+    failure = verdict(diagnostic="550 blocked", notes="blocked")
+    assert [(one.source, one.text) for one in failure.evidence] == [("dsn.diagnostic", "blocked")]
+
+
+@pytest.mark.parametrize(
+    ("frame", "reason"),
+    [
+        ("Client host", "blocked_reputation"),
+        ("client", "blocked_reputation"),
+        ("EHLO command", "sender_rejected"),
+        ("Helo command", "sender_rejected"),
+        ("Sender address", "sender_rejected"),
+        ("Recipient address", "recipient_rejected"),
+    ],
+)
+def test_a_frame_without_words_gives_the_reason(frame: str, reason: str) -> None:
+    failure = verdict(diagnostic=f"554 5.0.0 <mx.example.org[192.0.2.1]>: {frame} rejected: zzz")
+    assert (failure.reason, failure.evidence[0].rule, failure.suppress) == (reason, "frame", False)
+
+
+def test_a_frame_about_the_recipient_is_no_stronger_than_a_generic_status() -> None:
+    failure = verdict(diagnostic="554 5.7.1 <fred@example.com>: Recipient address rejected: zzz")
+    assert [one.effect for one in failure.evidence] == ["policy_rejected", "recipient_rejected: lost, less specific"]
+
+
+def test_no_more_evidence_is_kept_than_the_cap() -> None:
+    words = "550 5.7.1 spam blocked policy user unknown mailbox full relaying denied virus found greylisted"
+    assert len(read_words(words, RULES).matches) > MAX_EVIDENCE
+    assert len(verdict(diagnostic=words).evidence) == MAX_EVIDENCE
+
+
+def test_a_rule_of_ones_own_that_says_whom_it_is_about_suppresses_nobody_else(tmp_path: Path) -> None:
+    row = '[[rule]]\nid = "own.zzz"\nreason = "user_unknown"\nscope = "sender"\nsource = "here"\nphrases = ["zzz"]\nexamples = ["zzz"]\n'
+    (tmp_path / "general.toml").write_text(row)
+    outcome = Outcome(
+        final_recipient="fred@example.com", action=Action.FAILED, source="dsn.diagnostic", diagnostic="550 5.1.1 zzz"
+    )
+    failure = judge(outcome, NOTICE, Traffic(Mail(headers={}), {}), rulebook.load(tmp_path))
+    assert (failure.reason, failure.scope, failure.suppress) == ("user_unknown", "sender", False)
+    assert failure.suggested_action == "suppress_if_repeated"
+
+
+@pytest.mark.parametrize(("code", "severity"), [(499, "soft"), (500, "hard")])
+def test_a_reply_of_5yz_is_permanent(code: int, severity: str) -> None:
+    assert verdict(diagnostic=f"{code} zzz").severity == severity
+
+
+def test_what_is_guessed_stays_a_guess_where_codes_disagree() -> None:
+    failure = verdict(diagnostic="550 4.1.1 User unknown", status="5.1.1", guessed=True)
+    assert (failure.severity, failure.confidence, failure.suppress) == ("hard", "guess", False)
+
+
+@pytest.mark.parametrize("field", ["to", "cc", "bcc", "delivered-to", "x-original-to", "envelope-to", "resent-to"])
+def test_the_mailed_address_may_stand_in_any_field_of_recipients(field: str) -> None:
+    said = {"generated_from": "ALIAS@example.com", "diagnostic": "550 5.1.1 User unknown"}
+    assert verdict(**said, returned={field: ["Alias <Alias@example.com>"]}).recipient == "ALIAS@example.com"
+    assert verdict(**said, returned={"from": ["alias@example.com"]}).recipient == "fred@example.com"
+
+
+@pytest.mark.parametrize("name", ["@example.com", "fred@", "fred", "@", " "])
+def test_what_is_nobodys_address_is_not_suppressed(name: str) -> None:
+    assert verdict(diagnostic="550 5.1.1 User unknown", final_recipient=name).suppress is False
+
+
+def test_a_trace_field_may_say_for_in_capitals() -> None:
+    said = {"generated_from": "team@example.com", "diagnostic": "550 5.1.1 User unknown"}
+    assert verdict(**said, returned={"received": ["by mx FOR <team@example.com>; Thu"]}).recipient == "team@example.com"
+
+
+@pytest.mark.parametrize("name", ["|/bin/vacation fred@example.net", "/home/fred@example.net/inbox", "backup"])
+def test_a_file_a_pipe_or_a_local_name_is_not_whom_was_mailed(name: str) -> None:
+    said = {"final_recipient": None, "recipient": name, "generated_from": "team@example.com"}
+    assert verdict(**said, diagnostic="550 5.1.1 User unknown").recipient == "team@example.com"
+
+
+@pytest.mark.parametrize(
+    ("frame", "reason"),
+    [
+        ("Sender address", "sender_rejected"),
+        ("Client host", "blocked_reputation"),
+        ("Client", "blocked_reputation"),
+        ("Helo command", "sender_rejected"),
+        ("Ehlo command", "sender_rejected"),
+    ],
+)
+def test_what_a_frame_says_of_the_sender_kills_no_recipient(frame: str, reason: str) -> None:
+    failure = verdict(diagnostic=f"550 5.1.1 <news@example.org>: {frame} rejected: User unknown", status="5.1.1")
+    assert (failure.reason, failure.scope, failure.suppress) == (reason, "sender", False)
+
+
+def test_what_the_diagnostic_says_for_certain_is_not_looked_for_in_the_notes() -> None:
+    words = "recipient address rejected: user unknown in virtual mailbox table"
+    failure = verdict(diagnostic="550 mailbox full, rejected", notes=words)
+    assert (failure.reason, failure.suppress) == ("mailbox_full", False)
+
+
+def test_a_reply_without_known_words_is_not_read_as_another_in_the_notes() -> None:
+    failure = verdict(diagnostic="550 zzz", notes="452 <a@example.org>: Sender address rejected: zzz")
+    assert (failure.reason, failure.reply_code) == ("undetermined", 550)
+
+
+def test_where_an_alias_led_is_kept_beside_it() -> None:
+    said = {"final_recipient": None, "recipient": "b@example.net", "generated_from": "team@example.com"}
+    failure = verdict(**said, diagnostic="550 5.1.1 User unknown", returned=TO_LIST)
+    assert (failure.recipient, failure.final_recipient) == ("team@example.com", "b@example.net")
+
+
+@pytest.mark.parametrize(
+    ("diagnostic", "effects"),
+    [
+        ("552 spam", ["spam_content", "mailbox_full: lost, weaker evidence"]),
+        ("556 rejected", ["domain_no_mail", "policy_rejected: lost, weaker evidence"]),
+    ],
+)
+def test_a_reply_code_is_weaker_than_words_unless_it_is_a_specific_one(diagnostic: str, effects: list[str]) -> None:
+    failure = verdict(diagnostic=diagnostic)
+    assert [one.effect for one in failure.evidence] == effects
+
+
+@pytest.mark.parametrize(
+    ("recipient", "diagnostic"),
+    [
+        ("Fred@Example.com", "550 <Fred@Example.com>: No such user; news@example.org wrote"),
+        ("fred", "550 <news@example.org>: No such user"),
+    ],
+)
+def test_a_reply_that_names_the_sender_beside_the_recipient_is_about_the_recipient(
+    recipient: str, diagnostic: str
+) -> None:
+    failure = verdict(final_recipient=recipient, diagnostic=diagnostic, returned={"from": ["news@example.org"]})
+    assert failure.reason == "user_unknown"

@@ -222,3 +222,31 @@ def test_whatever_a_status_part_says_is_read(text: str) -> None:
             fields.address(value)
             fields.host(value)
             fields.date(value)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "original-recipient", "action", "status", "diagnostic-code", "remote-mta", "last-attempt-date", "will-retry-until",
+        "final-log-id", "x-actual-recipient",
+    ],
+)  # fmt: skip
+def test_a_group_may_begin_with_any_of_its_fields(name: str) -> None:
+    message, groups = fields.groups(f"{MTA}\n{name}: x\nFinal-Recipient: rfc822; fred@example.com\n")
+    assert list(message) == ["reporting-mta"]
+    assert groups == [{name: "x", "final-recipient": "rfc822; fred@example.com"}]
+
+
+def test_a_folded_line_is_no_field_and_one_that_ends_in_a_space_may_be() -> None:
+    _, (group,) = fields.groups(f"{FRED}Diagnostic-Code: smtp; 550\n status: 5.1.1\nstatus: 4.0.0 \n")
+    assert (group["diagnostic-code"], group["status"]) == ("smtp; 550 status: 5.1.1", "4.0.0")
+
+
+def test_another_field_after_a_blank_line_ends_no_group() -> None:
+    _, groups = fields.groups(f"{MTA}\n{FRED}\nX-Note: hello\nStatus: 5.1.1\n")
+    assert [group["status"] for group in groups] == ["5.1.1"]
+
+
+def test_the_date_of_arrival_belongs_to_the_message_wherever_it_stands() -> None:
+    message, groups = fields.groups(f"{FRED}\nArrival-Date: x\n\n{WILMA}")
+    assert (message, len(groups)) == ({"arrival-date": "x"}, 2)

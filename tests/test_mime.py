@@ -415,3 +415,41 @@ def test_agreement_over_the_corpus() -> None:
 def test_the_known_difference_in_quoted_printable(raw: bytes, expected: str) -> None:
     assert mime.parse(raw).text == expected
     assert differences(raw) == []
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "message/delivery-status", "message/global-delivery-status", "application/xdelivery-status", "text/delivery-status",
+        "message/disposition-notification", "message/global-disposition-notification", "message/feedback-report",
+    ],
+)  # fmt: skip
+def test_the_media_types_of_machine_readable_parts(kind: str) -> None:
+    mail = mime.parse(multipart(TEXT, f"Content-Type: {kind}\n\nReporting-MTA: dns; x\n".encode(), kind=b"report"))
+    assert [(one, text.strip()) for one, text in mail.machine] == [(kind, "Reporting-MTA: dns; x")]
+
+
+@pytest.mark.parametrize(
+    ("charset", "content", "text"),
+    [
+        ("utf-16", "hello".encode("utf-16-le"), "hello"),
+        ("idna", b"\x1b.xn--caf-dma", "\x1b.xn--caf-dma"),
+        ("us-ascii", b"\xff\xfe" + "hello".encode("utf-16-le"), "hello"),
+        ("us-ascii", b"\xfe\xff" + "hello".encode("utf-16-be"), "hello"),
+    ],
+)
+def test_more_charsets(charset: str, content: bytes, text: str) -> None:
+    fields = (f"Content-Type: text/plain; charset={charset}".encode(), b"Content-Transfer-Encoding: base64")
+    assert mime.parse(message(base64.b64encode(content), *fields)).text == text
+
+
+def test_encoded_words_of_a_header_in_the_text_are_decoded() -> None:
+    assert mime.parse_header("Subject: =?utf-8?q?caf=C3=A9?=\nTo: x@example.org\n\n") == {
+        "subject": ["café"],
+        "to": ["x@example.org"],
+    }
+
+
+def test_lines_of_html_are_stripped() -> None:
+    html = b"Content-Type: text/html\n\n<p>\xc2\xa0 rich &nbsp;</p><pre>  550 no  </pre>"
+    assert mime.readable(mime.parse(multipart(html))).strip("\n") == "rich\n\n550 no"

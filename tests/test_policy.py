@@ -292,3 +292,45 @@ def test_only_strict_believes_one_bounce_for_more_than_two_weeks() -> None:
         "cautious": {Reason.SUPPRESSED},
         "standard": {Reason.SUPPRESSED, Reason.ADDRESS_MOVED, Reason.DOMAIN_NO_MAIL},
     }
+
+
+@pytest.mark.parametrize(
+    ("events", "state"),
+    [
+        # as many days as it takes, but too few strikes
+        ([unknown(0), unknown(1)], State.SUSPECT),
+        ([unknown(0), unknown(1), unknown(1.1)], State.SUPPRESSED),
+        # where nothing is said of it, both kinds of good news reset
+        ([unknown(0), unknown(1), event(DELIVERY, 1.05), unknown(1.1)], State.SUSPECT),
+        ([unknown(0), unknown(1), event(LIFE, 1.05), unknown(1.1)], State.SUSPECT),
+        # what a rule says is about the message or the sender
+        ([unknown(0), unknown(1), unknown(1.1, scope=Scope.MESSAGE)], State.SUSPECT),
+        ([unknown(0), unknown(1), unknown(1.1, scope=Scope.SENDER)], State.SUSPECT),
+    ],
+)
+def test_standings_under_a_policy_of_ones_own(events: list[Event], state: State) -> None:
+    policy = policyfile.parse(WHOLE.encode(), "mine.toml")
+    assert decide(events, policy, day(1.2)).state is state
+
+
+@pytest.mark.parametrize(
+    ("least", "counts"),
+    [
+        ("certain", [Confidence.CERTAIN]),
+        ("probable", [Confidence.PROBABLE, Confidence.CERTAIN]),
+        ("guess", list(Confidence)),
+    ],
+)
+def test_verdicts_that_are_less_certain_than_a_policy_asks_for_count_for_nothing(
+    least: str, counts: list[Confidence]
+) -> None:
+    policy = policyfile.parse(f"{WHOLE}confidence = '{least}'\n".encode(), "mine.toml")
+    standings = {one: decide([unknown(0, confidence=one)], policy, day(1)).state for one in Confidence}
+    assert [one for one, state in standings.items() if state is State.SUSPECT] == sorted(
+        counts, key=list(Confidence).index
+    )
+
+
+def test_a_strike_at_the_moment_a_suppression_ends_is_on_probation() -> None:
+    standing = decide([unknown(0), unknown(1), unknown(31)], CAUTIOUS, day(32))
+    assert (standing.state, standing.until) == (State.SUPPRESSED, day(211))

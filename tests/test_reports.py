@@ -1143,3 +1143,364 @@ PERSON = {"from": "Support <help@shop.example>", "return-path": "<>", "subject":
 def test_more_than_words_makes_a_notice(headers: dict[str, str], text: str, kind: Kind | None) -> None:
     notice = freeform.read(page(mail(text, headers=headers)))
     assert (notice and notice.kind) == kind
+
+
+@pytest.mark.parametrize(
+    ("value", "status", "expected"),
+    [
+        *(
+            (word, "2.0.0", "failed")
+            for word in ("failed", "error", "permanent", "undeliverable", "bounced", "rejected")
+        ),
+        *((word, "5.0.0", "delivered") for word in ("delivered", "success")),
+    ],
+)
+def test_an_action_counts_whatever_the_status_beside_it(value: str, status: str, expected: str) -> None:
+    fields = group(Final_Recipient="rfc822; fred@example.com", Action=value, Status=status)
+    assert only(dsn.read(page(status_report(fields)))).action == expected
+
+
+def test_fields_in_the_text_are_read_from_their_first() -> None:
+    whole = dsn.read(page(mail("This report is for you.\n\n" + STATUS)))
+    assert whole is not None
+    assert whole.reporting_mta == "mail.example.org"
+    _, _, group_ = STATUS.partition("\n\n")
+    assert only(dsn.read(page(mail("A report.\n\n" + group_)))).original_recipient == "fred@example.com"
+    _, _, rest = group_.partition("\n")
+    assert only(dsn.read(page(mail("A report.\n\n" + rest)))).final_recipient == "fred@backend.example.com"
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"Diagnostic_Code": "smtp; 550", "Final_Recipient": "rfc822; a@example.com"}, {"diagnostic": "550"}),
+        ({"Final_Recipient": "rfc822; /var/mail/fred"}, {"final_recipient": None}),
+    ],
+)
+def test_more_quirks_of_groups(fields: dict[str, str], expected: dict[str, Any]) -> None:
+    assert differing(only(dsn.read(page(status_report(group(Action="failed", **fields))))), expected) == {}
+
+
+@pytest.mark.parametrize("diagnostic", ["550 5.1.1 [192.0.2.1]", "5.1.1 gone."])
+def test_a_diagnostic_of_figures_or_of_one_word_is_helped_by_the_human_part(diagnostic: str) -> None:
+    said = {"Final_Recipient": "rfc822; fred@example.com", "Action": "failed", "Diagnostic_Code": f"smtp; {diagnostic}"}
+    assert only(dsn.read(page(status_report(group(**said), text=SAID)))).notes == SAID.strip()
+
+
+TWO_SAID = (
+    "<wilma@example.com>: could not be delivered: mailbox full\n\n"
+    "<Fred@example.com>: could not be delivered: no such user\n"
+)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"Final_Recipient": "rfc822; fred@example.com"},
+        {"Final_Recipient": "rfc822; FRED@example.com"},
+        {"Original_Recipient": "rfc822; fred@example.com", "Final_Recipient": "rfc822; x@backend.example.com"},
+    ],
+)
+def test_a_passage_is_found_by_either_name_in_whatever_case(fields: dict[str, str]) -> None:
+    parts = [
+        group(Action="failed", Status="5.0.0", **fields),
+        group(Final_Recipient="rfc822; w@example.net", Action="failed"),
+    ]
+    notice = dsn.read(page(status_report(*parts, text=TWO_SAID)))
+    assert notice is not None
+    assert [one.notes for one in notice.outcomes] == ["<Fred@example.com>: could not be delivered: no such user", ""]
+
+
+@pytest.mark.parametrize("action", ["failed", "relayed"])
+def test_a_group_without_a_name_takes_no_passage_about_another(action: str) -> None:
+    fred = group(
+        Original_Recipient="rfc822; wilma@example.com", Final_Recipient="rfc822; w@backend.example.com", Action="failed"
+    )
+    notice = dsn.read(page(status_report(fred, group(Action=action, Status="5.0.0"), text=TWO_SAID)))
+    assert notice is not None
+    assert [one.recipient for one in notice.outcomes] == ["wilma@example.com", "Fred@example.com"]
+
+
+def test_of_several_layouts_of_letters_behind_a_failure_the_longest_mark_wins(monkeypatch: pytest.MonkeyPatch) -> None:
+    letters = Layout(marks=("out of office",), kind=Kind.AUTO_REPLY), Layout(marks=("refused",), kind=Kind.NONE)
+    use(monkeypatch, Layout(marks=("mark",), recipient=r"^<(\S+)>"), *letters)
+    notice = layouts.read(page(mail("Mark\nRefused\nOut of office\n")))
+    assert notice is not None
+    assert notice.kind is Kind.AUTO_REPLY
+
+
+@pytest.mark.parametrize(
+    ("transcript", "expected"),
+    [
+        ("------ a@example.com ------\nno\n------ b@example.com ------\nfull\n",
+         ["------ a@example.com ------\nno", "------ b@example.com ------\nfull"]),
+        ("------ a@example.com ------\n------ b@example.com ------\nfull\n",
+         ["------ a@example.com ------\n------ b@example.com ------\nfull"] * 2),
+    ],
+)  # fmt: skip
+def test_a_transcript_in_parts_that_begin_with_rule_lines(
+    monkeypatch: pytest.MonkeyPatch, transcript: str, expected: list[str]
+) -> None:
+    use(monkeypatch, Layout(marks=(MARK,), recipient=r"^<(?P<address>[^>\s]+)>", transcript=("--- Transcript",)))
+    text = f"{MARK}\n<a@example.com>\n<b@example.com>\n--- Transcript\n{transcript}"
+    assert [words for _, words in told(layouts.read(page(mail(text))))] == expected
+
+
+SOMEONE = {"from": "Postmaster <postmaster@mail.example.org>", "to": "news@example.org", "subject": "hello"}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "It has not yet been delivered.", "It has been delayed.", "We are still trying.", "We will keep trying.",
+        "We will continue to try.", "It will be retried.", "The server will attempt again.", "This is a warning message only.",
+        "It was temporarily deferred.", "It has been postponed.", "It is delayed.", "No action is required on your part.",
+        "You do not need to resend it.", "Delivery is being delayed.",
+    ],
+)  # fmt: skip
+def test_a_failure_that_may_yet_pass_is_a_delay(words: str) -> None:
+    notice = freeform.read(page(mail(f"fred@example.com could not be delivered: 550 5.1.1 User unknown. {words}")))
+    assert notice is not None
+    assert (notice.kind, only(notice).action) == ("delay", "delayed")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "non remis", "unzustellbar", "wurde nicht zugestellt", "no se ha podido entregar", "non è stato possibile consegnarlo",
+        "non è stata consegnata", "mancata consegna", "impossibile recapitare il messaggio", "n'a pas pu être remis",
+        "não foi possível entregar", "kon niet worden bezorgd", "не может быть доставлено", "送信できません", "配信できません",
+        "届きません", "未能送达", "无法投递", "退信", "problems trying to deliver", "permanent fatal errors",
+        "delivery to this address has failed: error", "failed permanently to deliver",
+    ],
+)  # fmt: skip
+def test_a_failure_is_told_in_many_languages(words: str) -> None:
+    notice = freeform.read(page(mail(f"fred@example.com: {words}", headers={**DAEMON, "subject": "hello"})))
+    assert [address for address, _ in told(notice)] == ["fred@example.com"]
+
+
+@pytest.mark.parametrize(
+    ("headers", "returned", "read"),
+    [
+        (SOMEONE, None, False),
+        (SOMEONE, SENT, True),
+        ({**SOMEONE, "from": "Mail Delivery System <x@mail.example.org>"}, None, True),
+    ],
+)
+def test_what_bears_a_postmasters_words_out(
+    headers: dict[str, str], returned: dict[str, list[str]] | None, read: bool
+) -> None:
+    message = mail("It could not be delivered to fred@example.com.", headers=headers, returned=returned)
+    assert (freeform.read(page(message)) is not None) is read
+
+
+def test_the_words_about_addresses_that_a_header_names() -> None:
+    headers = {**DAEMON, "x-failed-recipients": "fred@example.com, wilma@example.com"}
+    notice = freeform.read(page(mail("\nFred@Example.com: unknown\nWILMA@example.com: full\n", headers=headers)))
+    assert told(notice) == [
+        ("Fred@example.com", "Fred@Example.com: unknown"),
+        ("WILMA@example.com", "WILMA@example.com: full"),
+    ]
+    assert told(freeform.read(page(mail("\nzzz\n", headers=headers))))[0] == ("fred@example.com", "zzz")
+
+
+def test_an_address_that_is_repeated_in_another_case_ends_no_words() -> None:
+    text = "fred@example.com: user unknown\nFRED@example.com: see above\nwilma@example.com: mailbox full\n"
+    assert told(freeform.read(page(mail(text)))) == [
+        ("fred@example.com", "fred@example.com: user unknown\nFRED@example.com: see above"),
+        ("wilma@example.com", "wilma@example.com: mailbox full"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "recipients"),
+    [
+        # the reader of the notice, in whatever case
+        ("Delivery failed: NEWS@Example.org", []),
+        # a single address is meant, wherever it stands
+        ("fred@example.com\n\n\n\n\n\n\nThe message could not be delivered.", ["fred@example.com"]),
+        # of several those whose line, the one before or one of the next says so
+        ("fred@example.com: USER UNKNOWN\n\n\n\n\n\nadmin@example.net is nice", ["fred@example.com"]),
+        ("admin@example.net is nice\n\n\n\n\n\nUser unknown:\nfred@example.com", ["fred@example.com"]),
+        ("admin@example.net is nice\n1\n2\nUser unknown: fred@example.com\n", ["fred@example.com"]),
+        ("admin@example.net is nice\n1\nUser unknown: fred@example.com\n", ["admin@example.net", "fred@example.com"]),
+    ],
+)  # fmt: skip
+def test_whom_words_about_a_failure_speak_of(text: str, recipients: list[str]) -> None:
+    message = mail(text, headers={**DAEMON, "to": "news@example.org"})
+    assert [address for address, _ in told(freeform.read(page(message)))] == recipients
+
+
+@pytest.mark.parametrize(
+    "sender",
+    [
+        "Mailer_Daemon <x@example.org>", "maildaemon@example.org", "post_master@example.org", "Mail Delivery <x@example.org>",
+        "Mail Administrator <x@example.org>", "mail-system@example.org", "The Delivery System <x@example.org>",
+        "Delivery Subsystem <x@example.org>", "System Administrator <x@example.org>", "Microsoft Outlook <x@example.org>",
+        "Microsoft Exchange <x@example.org>", "Internet Mail <x@example.org>", "MDaemon <x@example.org>", "imss@example.org",
+        "InterScan <x@example.org>", "content-filter@example.org", "Courier Mail Server <x@example.org>",
+        "email-bounces@example.org", "delivery-status@example.org", "undeliverable@example.org", "mailserver@example.org",
+        "MTA-Daemon <x@example.org>",
+    ],
+)  # fmt: skip
+def test_names_that_only_mail_systems_send_from(sender: str) -> None:
+    assert origin.sent_by_daemon(mail(headers={"from": sender}))
+
+
+@pytest.mark.parametrize(
+    "subject",
+    [
+        "Returned mail: see transcript", "Mail delivery failed", "Delivery Status Notification", "Delivery problem",
+        "Delivery has failed", "Delivery warning", "failed mail", "Delivery to fred", "Couldn't send", "non-delivery",
+        "Mail System Error", "Not delivered: x", "Message status - x", "Failed delivery", "Failure delivery", "Non remis",
+        "Mail error", "Mailbox is full", "mailbox unavailable", "Unknown address", "Your message bounced", "A bounce",
+        "Mensagem não entregue", "No se pudo entregar", "Mancata consegna",
+    ],
+)  # fmt: skip
+def test_subjects_that_notices_have(subject: str) -> None:
+    assert origin.tells(subject)
+    assert not origin.tells("The bouncer of the club, and other stories")
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        "x-autoreply", "x-autorespond", "x-autoresponder", "x-auto-reply-from", "x-mail-autoreply",
+        "x-ms-exchange-inbox-rules-loop", "x-vacation", "x-autogenerated", "x-auto-responder",
+    ],
+)  # fmt: skip
+def test_fields_that_only_autoresponders_write(field: str) -> None:
+    notice = automatic.read(page(mail(headers={"from": "fred@example.com", field: "x"})))
+    assert notice == Notice(kind=Kind.AUTO_REPLY)
+
+
+@pytest.mark.parametrize(
+    "subject",
+    [
+        "Automatic reply: x", "Autoantwort", "autoresponse", "Out of the office", "auto: x", "Vacation", "Away from my desk",
+        "Abwesenheit", "Automatische Antwort", "Réponse automatique", "Absence du bureau", "Risposta automatica", "Fuori ufficio",
+        "Respuesta automática", "Fuera de la oficina", "Resposta automática", "Automatisch antwoord", "Afwezig",
+        "Automatyczna odpowiedź", "Автоответ", "自動返信", "不在通知", "自动回复", "Odpowiedź automatyczna", "Autosvar",
+        "Automatiskt svar", "Automatická odpověď", "Automaattinen vastaus", "Автоматический ответ", "Автоматична відповідь",
+        "Otomatik yanıt", "Automatikus válasz", "Răspuns automat", "Automatski odgovor", "Samodejni odgovor",
+        "Αυτόματη απάντηση", "자동 회신", "מענה אוטומטי", "رد تلقائي",
+    ],
+)  # fmt: skip
+def test_subjects_of_automatic_replies_in_many_languages(subject: str) -> None:
+    headers = {"from": "fred@example.com", "subject": subject, "precedence": "bulk"}
+    notice = automatic.read(page(mail(headers=headers)))
+    assert notice == Notice(kind=Kind.AUTO_REPLY, confidence=Confidence.PROBABLE)
+
+
+@pytest.mark.parametrize(
+    ("subject", "text"),
+    [
+        ("[verify#4711]", ""), ("Please confirm", "Confirm that you are a human."), ("Challenge", "This is challenge-response."),
+        ("Boxbe", "Boxbe"), ("Your message is waiting for you", "SpamArrest"), ("Please confirm", "TMDA"),
+        ("Authorize", "Sender verification"), ("It requires your approval", "Please verify your email"),
+        ("Approve your message", "It requires the sender's confirmation: requires your confirmation"),
+        ("Approve your message", "It is pending your approval"), ("Verify", "It is awaiting verification"),
+    ],
+)  # fmt: skip
+def test_words_of_challenges(subject: str, text: str) -> None:
+    headers = {"from": "fred@example.com", "subject": subject, "auto-submitted": "auto-replied"}
+    assert automatic.read_challenge(page(mail(text, headers=headers))) is not None
+
+
+@pytest.mark.parametrize(
+    ("sender", "value"), [("postmaster@example.com", "Auto-Replied"), ("fred@example.com", "Auto-Generated")]
+)
+def test_auto_submitted_is_read_in_whatever_case(sender: str, value: str) -> None:
+    headers = {"from": sender, "subject": "Out of office: chairs", "auto-submitted": value}
+    notice = automatic.read(page(mail(headers=headers)))
+    assert notice == Notice(kind=Kind.AUTO_REPLY, confidence=Confidence.PROBABLE)
+
+
+@pytest.mark.parametrize("field", ["list-post", "x-beenthere", "mailing-list"])
+def test_a_list_has_not_complained_of_itself(field: str) -> None:
+    returned = {"to": ["weekly@lists.example.org"], field: ["weekly@lists.example.org"]}
+    notice = feedback.read(page(arf("Feedback-Type: abuse\n", returned=returned)))
+    assert notice is not None
+    assert notice.feedback == FeedbackReport(type="abuse")
+
+
+@pytest.mark.parametrize("subject", ["Email Feedback Report", "Email abuse report", "Client TOS Notification"])
+@pytest.mark.parametrize(
+    "sender",
+    ["staff@hotmail.com", "scomp@aol.net", "feedback@example.com", "feedbackloop@example.com", "abuse@example.com",
+     "complaints@example.com", "JMRP <x@example.com>"],
+)  # fmt: skip
+def test_who_sent_complaints_before_the_format(sender: str, subject: str) -> None:
+    notice = feedback.read(page(mail(headers={"from": sender, "subject": subject})))
+    assert notice is not None
+    assert notice.feedback == FeedbackReport(type="abuse")
+
+
+@pytest.mark.parametrize(
+    ("text", "keys"),
+    [
+        ("Version: 1\nFeedback-Type: abuse\nUser-Agent: Example/1.0\n", {}),
+        ("User-Agent: Example/1.0\nVersion: 1\nFeedback-Type: abuse\n", {}),
+        (
+            "A complaint\n\nFeedback-Type: abuse\nUser-Agent: Example/1.0\nVersion: 1\n",
+            {"report_type": "feedback-report"},
+        ),
+    ],
+)
+def test_a_report_without_a_part_of_its_own(text: str, keys: dict[str, Any]) -> None:
+    notice = feedback.read(page(mail(text, headers=LOOP, **keys)))
+    assert notice is not None
+    assert notice.feedback == FeedbackReport(type="abuse", user_agent="Example/1.0", version="1")
+
+
+def test_of_a_complaint_the_first_to_counts_and_results_are_in_lower_case() -> None:
+    returned = {"to": ["fred@example.com", "wilma@example.com"]}
+    notice = feedback.read(page(arf("Feedback-Type: abuse\nDelivery-Result: Reject\n", returned=returned)))
+    assert notice is not None
+    assert notice.feedback == FeedbackReport(
+        type="abuse", original_rcpt_to=("fred@example.com",), delivery_result="reject"
+    )
+
+
+def test_a_refusal_is_read_from_the_receipts_own_part() -> None:
+    assert receipts.read(page(status_report(STATUS))) is None
+    shouted = REFUSED.replace("automatic-action", "Automatic-Action").replace("deleted", "Deleted")
+    message = mail(
+        "Your message to <fred@example.com> was automatically rejected:\nQuota exceeded\n",
+        machine=(("message/delivery-status", "Reporting-MTA: dns; x\n"), (KIND, shouted)),
+        headers={"from": "fred@example.com"},
+    )
+    assert told(receipts.read(page(message))) == [("fred@example.com", "Quota exceeded")]
+
+
+@pytest.mark.parametrize("key", ["recipient", "reason"])
+def test_a_broken_pattern_of_ones_own_is_named_when_its_folder_is_loaded(folder: Path, key: str) -> None:
+    row = 'name = "made-up"\ntitle = "Made up"\nsource = "none"\n\n[[layout]]\nmarks = ["made-up"]\n'
+    (folder / "dialects" / "made-up.toml").write_text(f"{row}{key} = '(('\n")
+    with pytest.raises(BrokenRules, match=r"dialects/made-up\.toml: '\(\('"):
+        dialects.load(folder)
+
+
+@pytest.mark.parametrize(
+    ("kind", "about", "words"),
+    [
+        ("Permanent", "Suppressed", "on the suppression list"),
+        ("Permanent", "OnAccountSuppressionList", "on the account suppression list"),
+        ("Transient", "MailboxFull", "mailbox full"),
+        ("Transient", "MessageTooLarge", "message too large"),
+        ("Transient", "ContentRejected", "content rejected"),
+        ("Transient", "AttachmentRejected", "attachment rejected"),
+        ("Transient", "TransientCommunicationFailure", "connection timed out"),
+        ("Permanent", "General", ""),
+    ],
+)
+def test_what_ses_calls_a_bounce(kind: str, about: str, words: str) -> None:
+    bounce = {"bounceType": kind, "bounceSubType": about, "bouncedRecipients": [{"emailAddress": "fred@example.com"}]}
+    assert only(ses_json.read(page(sns({"notificationType": "Bounce", "bounce": bounce})))).notes == words
+
+
+def test_a_page_of_a_mail_system_is_read_in_full_and_may_end_at_its_beginning(monkeypatch: pytest.MonkeyPatch) -> None:
+    use(monkeypatch, PLAIN)
+    long = page(mail(html=("<pre>Feedback-Type: abuse\nUser-Agent: Example/1.0\n</pre>" + " " * MAX_LETTER,)))
+    assert long.glance.lstrip().startswith("feedback-type: abuse")
+    assert page(mail("--- Below is what you sent")).end() == 0

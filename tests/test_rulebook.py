@@ -388,3 +388,17 @@ def test_few_reply_codes_alone_speak_of_a_dead_address() -> None:
 
 def test_rules_are_loaded_once() -> None:
     assert rulebook.load() is BUILT_IN
+
+
+@pytest.mark.parametrize(
+    ("frame", "about_sender"),
+    [
+        ("recipient address", False), ("sender address", True), ("client host", True), ("client", True), ("helo command", True),
+        ("ehlo command", True), ("end-of-data", False), ("data command", False), ("relay", False),
+    ],
+)  # fmt: skip
+def test_every_frame_is_taken_off(frame: str, about_sender: bool) -> None:
+    said = BUILT_IN.said(
+        f"<x.example>: {frame.title()} rejected: no", code=None, status=None, command=None, providers=frozenset()
+    )
+    assert (said.blanked, said.frame, said.about_sender) == ("~: no", frame, about_sender)

@@ -231,3 +231,38 @@ def test_the_providers_advice_is_not_given_for_what_was_read_otherwise() -> None
     )
     assert (at_rcpt.reason, at_mail.reason) == ("recipient_restricted", "sender_rejected")
     assert at_mail.suggestion == bounceclass.explain("550 sender rejected").suggestion != at_rcpt.suggestion
+
+
+def test_a_refusal_of_nobody_in_particular_is_not_read_as_one_of_the_sender_it_names() -> None:
+    failure = verdict("550 Domain example.org: recipient rejected")
+    assert (failure.reason, failure.scope) == ("recipient_rejected", "unknown")
+
+
+@pytest.mark.parametrize(
+    ("diagnostic", "reason"),
+    [
+        ("550 <my-list-bounces@example.org>: No such user", "user_unknown"),
+        ("550 <list-bounces@example.org.example>: No such user", "user_unknown"),
+        ("550 Domain mail.example.org does not exist", "domain_unknown"),
+    ],
+)
+def test_the_sender_is_not_named_by_a_longer_name(diagnostic: str, reason: str) -> None:
+    assert verdict(diagnostic).reason == reason
+
+
+def test_a_sender_without_a_domain_is_named_by_no_reply() -> None:
+    raw = DSN.replace("list-bounces@example.org", "news").format(
+        diagnostic="550 <other@forwarded.example>: No such user, said news",
+        status="5.0.0", remote="mx.example.com", reporting="mail.example.org", action="failed",
+    )  # fmt: skip
+    (failure,) = bounceclass.classify(raw.encode()).failures
+    assert failure.reason == "user_unknown"
+
+
+def test_the_sender_is_named_in_whatever_case() -> None:
+    raw = DSN.replace("list-bounces@example.org", "List-Bounces@Example.ORG").format(
+        diagnostic="550 <List-Bounces@example.org>: No such user",
+        status="5.0.0", remote="mx.example.com", reporting="mail.example.org", action="failed",
+    )  # fmt: skip
+    (failure,) = bounceclass.classify(raw.encode()).failures
+    assert (failure.reason, failure.suppress) == ("sender_rejected", False)

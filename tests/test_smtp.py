@@ -128,3 +128,37 @@ def test_every_text_is_dissected(pieces: list[str]) -> None:
     assert reply.command in (None, "RCPT")
     assert text.startswith(reply.before)
     assert "\n" not in reply.text
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("after end of message", "DATA"),
+        ("during data block", "DATA"),
+        ("while sending, during message body", "DATA"),
+        ("during connection establishment", "CONN"),
+        ("greeting failed", "CONN"),
+        ("mx.example.com did not like our connect", "CONN"),
+        ("sender was rejected", "MAIL"),
+        ("name was rejected", "EHLO"),
+        ("rejected command BDAT", "DATA"),
+        ("rejected command HELO", "EHLO"),
+        ("[BODY] refused", "DATA"),
+        ("[CONNECT] refused", "CONN"),
+        ("[END_OF_DATA] refused", "DATA"),
+        ("TEXT command rejected", "DATA"),
+    ],
+)
+def test_every_stage_of_a_session_has_its_words(words: str, expected: str) -> None:
+    assert smtp.command_refused(words) == expected
+
+
+@pytest.mark.parametrize("mark", ["<<<", "Received >>>", "Remote server replied:"])
+def test_what_marks_the_remotes_line_in_a_transcript(mark: str) -> None:
+    reply = smtp.dissect(f"Sent >>> RCPT TO:<fred@example.com>\n{mark} 550 5.1.1 no\nSent >>> RSET\n")
+    assert (reply.transcript, reply.code, reply.status, reply.text) == (True, 550, "5.1.1", "no")
+
+
+def test_of_nothing_but_503_the_first_counts() -> None:
+    reply = smtp.dissect(">>> MAIL FROM:<a@example.org>\n<<< 503 no\n>>> RCPT TO:<b@example.com>\n<<< 503 no\n")
+    assert (reply.code, reply.command) == (503, "MAIL")

@@ -76,3 +76,23 @@ def test_what_a_code_says(code: str, generic: bool, expiry: bool) -> None:
 )
 def test_prefer(quoted: str | None, field: str | None, expected: tuple[str | None, str | None]) -> None:
     assert status.prefer(quoted, field) == expected
+
+
+@pytest.mark.parametrize(
+    "word",
+    ["Version", "v", "Exim", "Postfix", "qmail", "Sendmail", "smtpd", "Release", "build", "MTA", "Server"],
+)
+def test_the_version_of_a_program_is_no_status(word: str) -> None:
+    assert status.find(f"Our {word} 5.1.1 said no") is None
+    assert status.find(f"Our {word} (5.1.1) said 5.2.2") == "5.2.2"
+
+
+@pytest.mark.parametrize("subject", range(8))
+def test_a_status_that_ends_in_zero_is_generic(subject: int) -> None:
+    assert status.is_generic(f"5.{subject}.0")
+    assert not status.is_generic(f"5.{subject}.10")
+
+
+@pytest.mark.parametrize("quoted", ["5.0.0", "5.3.0", "5.5.0"])
+def test_what_a_quoted_status_does_not_say_the_field_says(quoted: str) -> None:
+    assert status.prefer(quoted, "5.1.1") == ("5.1.1", "status_field")

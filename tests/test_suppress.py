@@ -692,3 +692,32 @@ def test_every_command_has_examples() -> None:
         assert run(*args, "--help").exit_code == 0
     for args in (["process"], ["pipe"], ["suppress", "check"], ["suppress", "export"], ["policy", "diff"], ["config", "check"]):  # fmt: skip
         assert "Example" in run(*args, "--help").stdout, args
+
+
+def test_a_policy_is_shown_with_its_rows(home: Path) -> None:
+    _, _, header, *rows = run("policy", "show", "cautious").stdout.splitlines()
+    assert header.split() == ["reason", "strikes", "on", "days", "within", "suppressed", "for", "confidence"]
+    (row,) = [row for row in rows if row.startswith("user_unknown ")]
+    assert " ".join(row.split()) == "user_unknown 2 2 120 days 30 days, then 180 days, then for ever probable"
+
+
+def test_a_policy_diff_says_why(book: Ledger, home: Path) -> None:
+    (home / "mine.toml").write_text(MINE)
+    assert "  fred@example.com  user_unknown: 2 strikes from " in run("policy", "diff", home / "mine.toml").stdout
+
+
+def test_config_check_names_the_file_and_what_becomes_of_messages(home: Path) -> None:
+    assert run("config", "check").stdout.splitlines()[0] == "configuration  none; these are the defaults"
+    found = home / "config" / "bounceclass" / "config.toml"
+    found.parent.mkdir(parents=True)
+    found.write_text(f'[source.a]\ntype = "directory"\npath = "{home}"\nafter = "leave"\n')
+    lines = run("config", "check").stdout.splitlines()
+    assert (lines[0], lines[-1].endswith(", then leave")) == (f"configuration  {found}", True)
+
+
+def test_the_list_shows_addresses_as_they_were_given_and_a_pipe_only_those(book: Ledger) -> None:
+    assert run("suppress", "add", "Wilma@Example.com").exit_code == 0
+    assert "Wilma@Example.com  manual" in run("suppress", "list").stdout
+    run("suppress", "release", "wilma@example.com", "fred@example.com")
+    empty = run("suppress", "list")
+    assert (empty.stdout, empty.stderr) == ("", "")

@@ -109,7 +109,7 @@ class Policy(Struct, frozen=True, kw_only=True):
     summary: str = ""
     probation: timedelta
     """How long after a suppression the next strike suppresses at once."""
-    resets: tuple[What, ...] = (What.DELIVERY, What.LIFE)
+    resets: tuple[What, ...]
     """The positive evidence after which nothing earlier counts."""
     incident: IncidentRules = field(default_factory=IncidentRules)
     reasons: dict[Reason, Row]

@@ -184,7 +184,7 @@ def _with_notes(page: Page, outcomes: list[Outcome]) -> list[Outcome]:
     for outcome in outcomes:
         names = [name.lower() for name in (outcome.final_recipient, outcome.original_recipient) if name]
         passage = next((by_address[name] for name in names if name in by_address), None)
-        if passage is None and not names:
+        if not names:
             passage = next(nameless, None)
         elif passage is None:  # QUIRK: Exim calls what an alias was expanded to by the alias
             passage = next(filter(None, (_taken(expanded.get(name, []), outcome.diagnostic) for name in names)), None)

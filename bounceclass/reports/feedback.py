@@ -98,7 +98,7 @@ def _report(text: str, mail: Mail) -> FeedbackReport:
         source_ip=get("source-ip") or None,
         original_mail_from=fields.clean(get("original-mail-from")),
         original_rcpt_to=many("original-rcpt-to") or _redacted(mail),
-        arrival_date=fields.date(get("arrival-date") or get("received-date") or ""),
+        arrival_date=fields.date(get("arrival-date") or get("received-date")),
         reporting_mta=fields.host(get("reporting-mta")),
         reported_domain=many("reported-domain"),
         reported_uri=tuple(repeated.get("reported-uri", ())),

@@ -30,9 +30,9 @@ MAX_FOUND = 200
 """Addresses in a notice that are looked at."""
 
 _FAILED = Words(
-    "could( |)n(o|')t be (delivered|sent)", "can( |)not be delivered", "undeliver", "not (be |been |)deliver",
+    "could( |)n(o|')t be sent", "couldn't be delivered", "undeliver", "not (be |been |)deliver",
     "(unable|failed|failure|problem|problems|error|errors) (to |in |while |during |trying to |)(deliver|send)",
-    "permanent (fatal |)error", "returned (to sender|mail)", "did not (reach|receive)", "was (not|never) delivered", "was rejected",
+    "permanent (fatal |)error", "returned (to sender|mail)", "did not (reach|receive)", "was never delivered", "was rejected",
     "has been rejected", "non(-|)delivery", "user unknown", "unknown user", "no such user", "mailbox (is |)full", "over( |)quota",
     "quota exceeded", "not a valid user", "bounced", "wasn't delivered", "non remis", "unzustellbar", "nicht zugestellt",
     "nicht zustell", "no (se |)(ha |)(puede|pudo|podido) (ser |)entrega", "non (è stato possibile|recapita|consegna)",
@@ -48,7 +48,7 @@ _DELAYED = Words(
     "not yet been delivered", "has been delayed", "still (being |)(retr|tr)y", "will (continue|keep) (to try|to attempt|trying|attempting)",
     "will be retried", "will attempt again", "warning message only", "temporarily deferred", "has been postponed", "is delayed",
     "no action is required on your part", "do not need to resend",
-    patterns={"delayed": r"delivery (?:\w+ ){0,3}delayed"},
+    patterns={"delayed": r"delivery (?:\w+ ){0,6}delayed"},
 )  # fmt: skip
 # How help desks number what they answer; a mailer numbers nothing so
 _TICKET = re.compile(r"\[[\w .:-]{0,40}#[ ]?\w{0,12}\d{2,12}\]|##[ ]?\d{2,12}[ ]?##", re.I)

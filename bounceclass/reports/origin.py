@@ -35,9 +35,9 @@ ADDRESS = re.compile(
 
 # local parts and display names that only mail systems send from
 _DAEMON = Words(
-    "mailer(-|)(_|)daemon", "mail(-|)daemon", "post(_|)master", "mail delivery", "mail administrator", "mail(-|)system", "delivery system",
+    "mailer(-|)(_|)daemon", "mail(-|)daemon", "post(_|)master", "mail administrator", "mail(-|)system", "delivery system",
     "delivery subsystem", "system administrator", "microsoft (outlook|exchange)", "internet mail", "mdaemon", "imss@", "interscan",
-    "content-filter", "courier mail server", "mail deliver", "daemon@", "email-bounces", "delivery-status", "undeliver", "mail( |)server",
+    "content-filter", "mail deliver", "daemon@", "email-bounces", "delivery-status", "undeliver", "mail( |)server",
     "mta(-|)daemon",
 )  # fmt: skip
 # What notices have in their subjects
@@ -46,7 +46,7 @@ _SUBJECT = Words(
     "failure notice", "failed mail", "delivery (to|of)", "could( |)n(o|')t (be |)(send|deliver)", "non(-| |)deliver", "mail system error",
     "not delivered", "message status", "failed delivery", "failure delivery", "メールエラー通知", "unzustellbar", "non remis",
     "non recapit", "olevererbart", "onbestelbaar", "no se (puede|pudo) entregar", "mail error",
-    "mailbox (is |)(full|over|quota|un|not|does|disab|inactive|exceed)", "mancata consegna", "unknown (user|address)", "mail failed",
+    "mailbox (is |)(full|over|quota|un|not|does|disab|inactive|exceed)", "mancata consegna", "unknown (user|address)",
     patterns={"bounce": r"bounced?\b", "entregue": "n[ãa]o.entregue"},
 )  # fmt: skip
 

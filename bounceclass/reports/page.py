@@ -47,8 +47,7 @@ class Page:
     @once
     def glance(self) -> str:
         """The same, but nothing of a long letter in HTML: to make text of it costs more than all else."""
-        html = self.mail.html
-        return "" if html and sum(map(len, html)) > MAX_LETTER and not self.may_be_notice else self.text
+        return "" if sum(map(len, self.mail.html)) > MAX_LETTER and not self.may_be_notice else self.text
 
     @once
     def subject(self) -> str:

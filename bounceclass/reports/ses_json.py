@@ -37,7 +37,7 @@ def read(page: Page) -> Notice | None:
     event = _event(page.words)
     if event is None:
         return None
-    kind = str(event.get("notificationType") or event.get("eventType") or "")
+    kind = str(event.get("notificationType") or event.get("eventType"))
     if kind == "Bounce":
         return _bounce(event)
     if kind == "DeliveryDelay":

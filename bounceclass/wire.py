@@ -54,6 +54,8 @@ _UNPRINTABLE = re.compile(
 )
 # What a spreadsheet takes for the beginning of a formula, full-width forms included
 _FORMULA = tuple("=+-@\uff1d\uff0b\uff0d\uff20")
+# The same where a spreadsheet that delimits cells by semicolons takes it for one of its own
+_BEHIND_DELIMITER = re.compile(r"(;[ \"]{0,9})(?=[=+\-@\uff1d\uff0b\uff0d\uff20])")
 
 
 # --- text -----------------------------------------------------------------------
@@ -62,6 +64,11 @@ _FORMULA = tuple("=+-@\uff1d\uff0b\uff0d\uff20")
 def printable(text: str) -> str:
     """Return *text* on one line, safe on a terminal: what would not be seen is written as its escape."""
     return _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
+
+
+def bug(error: Exception) -> str:
+    """Return what to say of an exception that nobody foresaw."""
+    return f"a bug of bounceclass that is worth a report: {type(error).__name__}: {error}"
 
 
 def cell(value: object) -> str:
@@ -74,6 +81,8 @@ def cell(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     text = _UNPRINTABLE.sub(" ", str(value)).strip()
+    if ";" in text:
+        text = _BEHIND_DELIMITER.sub(r"\1'", text)
     return f"'{text}" if text.startswith(_FORMULA) else text
 
 

@@ -173,6 +173,7 @@ def test_documentation_addresses_are_numbered(path: Path) -> None:
         ("host mx1.example.com[192.0.2.77] said: 550-5.1.1", "host host1.domain1.example[192.0.2.1] said: 550-5.1.1"),
         ("250-mx1.example.com, mx1.example.com", "250-host1.domain1.example, host1.domain1.example"),
         ("ann@example.com ann@example.net", "user1@domain1.example user1@domain2.example"),
+        ("to wilma.secret%40example.com", "to user1%40domain1.example"),
         ("to=ann@example.com 'bob@example.com'", "to=user1@domain1.example 'user2@domain1.example'"),
         ("bounces+ann=example.com@example.net", "user1@domain1.example"),
         ("ann@[198.51.100.9] ann@[IPv6:2001:db8:7::1]", "user1@[192.0.2.1] user1@[ipv6:2001:db8::1]"),

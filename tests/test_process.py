@@ -18,6 +18,7 @@ from messages import bounce, many, message
 import bounceclass
 from bounceclass.app.cli import cli
 from bounceclass.app.ledger import Ledger
+from bounceclass.app.mailboxes.maildir import MaildirMailbox
 from bounceclass.app.process import locked
 
 pytestmark = pytest.mark.usefixtures("home")
@@ -194,6 +195,37 @@ def test_a_log_and_metrics(home: Path, maildir: Path, config: Path) -> None:
     assert 'bounceclass_run_messages{kind="bounce"} 3.0' in metrics
     assert 'bounceclass_addresses{state="suspect"} 2.0' in metrics
     assert "@" not in metrics
+
+
+def test_a_log_names_what_could_not_be_read(home: Path, tmp_path: Path) -> None:
+    (tmp_path / "inbox").mkdir()
+    (tmp_path / "inbox" / "1.eml").write_bytes(DEAD)
+    (tmp_path / "inbox" / "2.eml").symlink_to("nowhere")
+    result = run("process", "--log", "json", tmp_path / "inbox")
+    events = [json.loads(line) for line in result.stderr.splitlines() if line.startswith("{")]
+    assert [event["message"] for event in events] == ["run started", "message not read", "batch recorded", "run ended"]
+    assert (events[1]["unread"], events[1]["problem"]) == (f"{tmp_path}/inbox/2.eml", "No such file or directory")
+    assert result.exit_code == 1
+
+
+def test_a_bug_in_a_source_costs_no_other(
+    home: Path, maildir: Path, config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config.write_text(
+        config.read_text().replace("[source.list]", f'[source.a]\ntype = "maildir"\npath = "{home}"\n[source.list]')
+    )
+
+    entered = MaildirMailbox.__enter__
+
+    def enter(box: MaildirMailbox) -> MaildirMailbox:
+        if box._root == home:
+            raise ZeroDivisionError("of the test")
+        return entered(box)
+
+    monkeypatch.setattr(MaildirMailbox, "__enter__", enter)
+    result = run("process", "--config", config)
+    assert result.stderr == "a: a bug of bounceclass that is worth a report: ZeroDivisionError: of the test\n"
+    assert (result.exit_code, filed(maildir)) == (1, {".Processed": 2, ".Not-a-bounce": 1, ".Unsure": 1})
 
 
 # --- what keeps a run from its work -------------------------------------------------

@@ -6,10 +6,12 @@ import csv
 import io
 import itertools
 import json
+import os
 import random
 import re
 import signal
 import sqlite3
+import stat
 import subprocess
 import sys
 from contextlib import closing
@@ -237,7 +239,8 @@ def test_import(book: Ledger, tmp_path: Path) -> None:
         ("j\u00f6rg@b\u00fccher.example\n".encode(), ["j\u00f6rg@b\u00fccher.example"], 0),
         # what is none: nothing of it is guessed
         (b"a@b.cc,x\nd@e.ff;x\n", ["a@b.cc"], 1),
-        (b"a@b.cc, Fred <d@e.ff>\nOduya, Fred <g@h.ii>\nj@k.ll <>\n", ["a@b.cc"], 2),
+        (b"a@b.cc, Fred <d@e.ff>\nOduya, Fred <g@h.ii>\nj@k.ll <>\n", [], 3),
+        (b"email,by\na@b.cc,d@e.ff\nx,address\ng@h.ii,j@k.ll\n", ["a@b.cc", "g@h.ii"], 1),
         (b"two words@example.com\na\x1b[31m@b.cc\na\x00@b.cc\n", [], 3),
         ("a\u202e@b.cc\na\u200b@b.cc\na\u00a0@b.cc\n".encode(), [], 3),
         (b"a\xff@b.cc\n", [], 1),
@@ -414,6 +417,55 @@ def test_a_ledger_that_knows_nothing_empties_no_file(book: Ledger, home: Path, m
     assert f"map is left as it is, for nothing was ever recorded in {home}/typo.db: name the right" in result.stderr
     (home / "map").unlink()
     assert (run(*args).exit_code, run(*args).exit_code, (home / "map").read_bytes()) == (0, 0, b"")
+
+
+def test_a_map_has_an_address_as_mail_servers_are_asked_for_it(book: Ledger) -> None:
+    book.add(["Dot@example.com.", "a@straße.example"])
+    assert run("suppress", "check", "dot@example.com", "a@xn--strae-oqa.example").exit_code == 3
+    for form, lines in (
+        ("rspamd", ["a@straße.example", "a@xn--strae-oqa.example", "dot@example.com", "fred@example.com"]),
+        ("list", ["Dot@example.com", "a@straße.example", "fred@example.com"]),
+    ):
+        assert sorted(run("suppress", "export", "--format", form).stdout.splitlines()) == lines
+    row = json.loads(run("suppress", "export", "--format", "jsonl").stdout.splitlines()[0])
+    assert sorted(row) == ["address", "reason", "since", "until"]
+
+
+def test_a_private_export_is_never_open_to_others(book: Ledger, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target, modes = home / "a", []
+    target.touch(0o600)
+    monkeypatch.setattr(os, "fsync", lambda file: modes.append(stat.S_IMODE(os.fstat(file).st_mode)))
+    assert run("suppress", "export", "--format", "list", "--output", target).exit_code == 0
+    assert (modes, stat.S_IMODE(target.stat().st_mode)) == ([0o600], 0o600)
+
+
+def test_nothing_is_written_into_a_ledger_that_would_empty_an_export(home: Path, tmp_path: Path) -> None:
+    config = home / "c.toml"
+    config.write_text(
+        f'[export.a]\nformat = "list"\npath = "{home}/a"\n[source.s]\ntype = "mbox"\npath = "{home}/box"\n'
+    )
+    (home / "a").write_text("ann@example.com\n")
+    (home / "box").write_bytes(b"From x Mon Jan  5 10:00:00 2026\n" + bounce("fred@example.com") + b"\n")
+    for command in (("process",), ("suppress", "add", "x@example.com")):
+        result = run(*command, "--config", config)
+        assert (result.exit_code, "[export.a]: " in result.stderr, "name the right ledger" in result.stderr) == (
+            1,
+            True,
+            True,
+        )
+    assert ((home / "a").read_text(), bool((home / "box").read_bytes())) == ("ann@example.com\n", True)
+    assert run("suppress", "import", "--config", config, home / "a").exit_code == 0
+    assert run("process", "--config", config).exit_code == 0
+    assert ((home / "a").read_text(), (home / "box").read_bytes()) == ("ann@example.com\n", b"")
+
+
+def test_what_is_to_follow_an_export_may_not_take_for_ever(
+    book: Ledger, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publish, "PATIENCE", 0.2)
+    with pytest.raises(publish.ExportError, match=r"then: sleep: took longer than 0\.2 seconds"):
+        publish.replaced(home / "a", lambda: b"x", then="sleep 60")
+    assert (home / ".a.then").exists()
 
 
 def test_who_is_left_out_of_an_export_is_named_once(book: Ledger, home: Path) -> None:

@@ -123,6 +123,8 @@ def test_printable_is_one_line_that_can_be_encoded(text: str) -> None:
         ("\u200b=1", "'=1"),
         ("\ufeff=1", "'=1"),
         ("fr\u200bed@example.com", "fr ed@example.com"),
+        ("550 x;=HYPERLINK(1)", "550 x;'=HYPERLINK(1)"),
+        ('550 x; "@SUM(A1)";-1; y', "550 x; \"'@SUM(A1)\";'-1; y"),
     ],
 )
 def test_cell(value: object, expected: str) -> None:

@@ -224,8 +224,7 @@ def _judge(item: sources.Item, *, form: str, classify: Callable[[bytes], Report]
     try:
         return name, outputs.piece(form)(classify(content), name), ""
     except Exception as error:  # noqa: BLE001 - see above
-        problem = f"not judged, by a bug of bounceclass that is worth a report: {type(error).__name__}: {error}"
-        return name, b"", problem
+        return name, b"", f"not judged, by {wire.bug(error)}"
 
 
 def _weight(item: sources.Item) -> int:

@@ -12,6 +12,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
+import msgspec
 from msgspec import Struct
 
 from bounceclass.recipients import is_plain_address
@@ -55,6 +56,8 @@ class Line(Struct, frozen=True, kw_only=True):
     """An address on a list, and why it stands there."""
 
     address: str
+    key: str = ""
+    """The address as mail servers are asked for it, where it is another: in small letters, its domain in ASCII."""
     reason: str
     """A reason of bounceclass, ``manual`` or ``complaint``."""
     since: datetime | None = None
@@ -67,9 +70,11 @@ class _Form(NamedTuple):
     refused: str = ""
     """Characters that an address cannot have in this form, besides white space and control characters."""
     head: str = ""
+    is_map: bool = False
+    """A mail server looks addresses up in it: in small letters, and under both forms of their domains (RFC 6531 3.2)."""
 
 
-_CSV_HEADER = ("address", "reason", "since", "until")
+_COLUMNS = ("address", "reason", "since", "until")
 
 
 def _csv_line(*cells: object) -> str:
@@ -98,15 +103,15 @@ _FORMS = {
     Format.LIST: _Form(lambda one: f"{one.address}\n", refused="#"),
     Format.CSV: _Form(
         lambda one: _csv_line(one.address, one.reason, _moment(one.since), _moment(one.until)),
-        head=_csv_line(*_CSV_HEADER),
+        head=_csv_line(*_COLUMNS),
     ),
-    Format.JSONL: _Form(lambda one: as_json(one).decode() + "\n"),
-    Format.POSTFIX: _Form(lambda one: f"{one.address.lower()} REJECT 5.7.1 {_refusal(one)}\n", refused='#"\\'),
-    Format.EXIM: _Form(lambda one: f"{one.address.lower()}: {_refusal(one)}\n", refused='#":\\'),
+    Format.JSONL: _Form(lambda one: as_json({name: getattr(one, name) for name in _COLUMNS}).decode() + "\n"),
+    Format.POSTFIX: _Form(lambda one: f"{one.address} REJECT 5.7.1 {_refusal(one)}\n", refused='#"\\', is_map=True),
+    Format.EXIM: _Form(lambda one: f"{one.address}: {_refusal(one)}\n", refused='#":\\', is_map=True),
     Format.SENDMAIL: _Form(
-        lambda one: f'To:{one.address.lower()}\tERROR:5.7.1:"550 {_refusal(one)}"\n', refused='#"\\'
+        lambda one: f'To:{one.address}\tERROR:5.7.1:"550 {_refusal(one)}"\n', refused='#"\\', is_map=True
     ),
-    Format.RSPAMD: _Form(lambda one: f"{one.address.lower()}\n", refused='#"\\/'),
+    Format.RSPAMD: _Form(lambda one: f"{one.address}\n", refused='#"\\/', is_map=True),
     Format.SES: _Form(lambda one: f"{one.address},{_ses_reason(one)}\n", refused=',"'),
 }
 
@@ -121,10 +126,16 @@ def rendered(form: Format, listed: Iterable[Line], left_out: Callable[[str], Non
     lines = [how.head] if how.head else []
     for one in listed:
         if anything or _fits(one.address, how.refused):
-            lines.append(how.line(one))
+            lines += map(how.line, _looked_up(one) if how.is_map else [one])
         else:
             left_out(one.address)
     return "".join(lines).encode("utf-8", "surrogateescape")
+
+
+def _looked_up(one: Line) -> list[Line]:
+    """Return *one* under each form that a mail server may be asked for."""
+    forms = {one.key or one.address.lower(): None, one.address.lower(): None}
+    return [msgspec.structs.replace(one, address=form) for form in forms]
 
 
 def _fits(address: str, refused: str) -> bool:

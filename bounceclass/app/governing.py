@@ -13,6 +13,7 @@ from bounceclass.app.options import configured, ledger_as_it_is, plainly, settin
 from bounceclass.wire import printable
 
 if TYPE_CHECKING:
+    from datetime import timedelta
     from pathlib import Path
 
     from bounceclass.app.config import Config
@@ -50,14 +51,19 @@ def show_(path: Path | None, name: str | None) -> None:
     show.table(header, _rows(found), sys.stdout.buffer, terminal=sys.stdout.isatty())
 
 
+def _span(time: timedelta) -> str:
+    hours = int(time.total_seconds()) // 3600
+    return f"{hours} hours" if hours % 24 else f"{hours // 24} days"
+
+
 def _rows(found: Policy) -> list[tuple[str, ...]]:
     return [
         (
             str(reason),
             str(row.strikes),
             str(row.days),
-            f"{row.window.days} days",
-            ", then ".join("for ever" if ttl is None else f"{ttl.days} days" for ttl in row.ttl),
+            _span(row.window),
+            ", then ".join("for ever" if ttl is None else _span(ttl) for ttl in row.ttl),
             str(row.confidence),
         )
         for reason, row in found.reasons.items()

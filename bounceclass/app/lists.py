@@ -46,23 +46,29 @@ class Entry(NamedTuple):
 def read(file: IO[bytes]) -> Iterator[Entry]:
     """Yield the rows of *file*; empty lines and comments are none.
 
-    The address stands in the first cell, or in that below the first title which is one of HEADERS.
+    The address stands in the first cell, or in that below a title which is one of HEADERS; titles stand before the
+    first address.  A row without titles that has several addresses has none: which is meant?
     """
     buffered = io.BufferedReader(file)  # type: ignore[type-var]  # all that it needs is readinto
     coding = "utf-16" if buffered.peek(2)[:2] in _UTF_16 else "utf-8-sig"
     text = io.TextIOWrapper(buffered, coding, "surrogateescape" if coding == "utf-8-sig" else "replace", newline="")
-    column = 0
+    column, began = None, False
     try:
         for row, lines in _rows(text):
             # an address in quotes of its own is no cell of CSV
             cells = [cell.strip() for cell in row or ["".join(lines)]]
-            title = next((at for at, cell in enumerate(cells) if cell.casefold() in HEADERS), None)
-            is_header = title is not None and not any(map(_address, cells))
-            if title is not None and is_header:
-                column = title
-            if any(cells):
+            found = [address for address in map(_address, cells) if address]
+            began = began or bool(found)
+            title = (
+                next((at for at, cell in enumerate(cells) if cell.casefold() in HEADERS), None) if not began else None
+            )
+            column = column if title is None else title
+            if column is not None:
                 address = _address(cells[column]) if column < len(cells) else ""
-                yield Entry(address, [line.rstrip("\r\n") for line in lines], is_header)
+            else:
+                address = _address(cells[0]) if len(found) == 1 else ""
+            if any(cells):
+                yield Entry(address, [line.rstrip("\r\n") for line in lines], is_header=title is not None)
     finally:
         text.detach()  # whoever opened it closes it
         buffered.detach()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import secrets
 import shutil
+import stat
 import sys
 import time
 from contextlib import contextmanager
@@ -173,9 +175,12 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
 def _draft(target: Path) -> Iterator[IO[bytes]]:
     """Open a file beside *target* that replaces it, with its permissions, unless anything is raised."""
     draft = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+    mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else 0o666  # of which the umask takes its share
     try:
-        with draft.open("xb") as out:
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as out:
             yield out
+            out.flush()
+            os.fsync(out.fileno())  # a map that is empty after a power cut would let all mail through
         if target.exists():
             shutil.copymode(target, draft)
         draft.replace(target)

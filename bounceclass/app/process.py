@@ -19,6 +19,7 @@ from bounceclass.app.mailboxes import Kind as Folder
 from bounceclass.app.mailboxes import MailboxError, lock_name
 from bounceclass.model import Confidence, Kind
 from bounceclass.recipients import is_address
+from bounceclass.wire import bug
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -138,7 +139,7 @@ def work(
             report, problem = _judged(one, judge)
             if report is None:
                 tally.unread.append(Unread(one.name, problem))
-                tell("message not read", {"message": one.name, "problem": problem})
+                tell("message not read", {"unread": one.name, "problem": problem})
                 continue
             judged.append(Judged(report=report, raw=_raw(one), source=f"{source}:{one.name}" if source else one.name))
             filed.append((one.handle, folder_of(report)))
@@ -171,7 +172,7 @@ def _judged(one: Fetched, judge: Callable[[bytes], Report]) -> tuple[Report | No
     try:
         return judge(one.content), ""
     except Exception as error:  # noqa: BLE001 - see above
-        return None, f"not judged, by a bug of bounceclass that is worth a report: {type(error).__name__}: {error}"
+        return None, f"not judged, by {bug(error)}"
 
 
 def _batches(messages: Iterable[Fetched], count: int) -> Iterator[list[Fetched]]:

@@ -23,7 +23,7 @@ MAX_SUBJECTS = 50
 _TOKEN = re.compile(
     r"""(?P<url>(?:https?|ftp)://[^\s<>"'\\]{1,2000})
       | (?P<address>(?:(?<![\w.+=&*!\#$%/?^{}|~-])[\w.+=&*!\#$%/?^{}|~'-]{1,128}|"[^"\n@]{1,64}")
-          @(?:\[[\w:.]{2,60}\]|[\w-]{1,63}(?:\.[\w-]{1,63}){0,10}))
+          (?:@|%40)(?:\[[\w:.]{2,60}\]|[\w-]{1,63}(?:\.[\w-]{1,63}){0,10}))
       | (?P<code>(?<![\w.-])[245]\d\d-(?=[A-Za-z]|\d\.\d{1,3}\.\d))
       | (?P<ip>(?<![\w:])[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,7}(?:[0-9.]{7,15})?(?![\w:]))
       | (?P<dotted>\w[\w-]{0,63}(?:\.[\w-]{1,64}){1,20})
@@ -167,10 +167,11 @@ class Pseudonyms:
 
     def address(self, address: str) -> str:
         """Return the stand-in of an address; a local part that only mail systems have is kept."""
-        local, _, domain = address.rpartition("@")
+        at = "@" if "@" in address else "%40"  # as URLs have it
+        local, _, domain = address.rpartition(at)
         lead = _LEAD.match(local)
         before = lead[0] if lead else ""
-        return f"{before}{self.user(local[len(before) :])}@{self.host(domain)}"
+        return f"{before}{self.user(local[len(before) :])}{at}{self.host(domain)}"
 
     def user(self, local: str) -> str:
         """Return the stand-in of a local part; that of a Message-ID has one already."""

@@ -24,10 +24,12 @@ if TYPE_CHECKING:
     from bounceclass.app.config import Config
     from bounceclass.app.ledger import Ledger
 
-__all__ = ["COMPLAINT", "ExportError", "rendering", "replaced", "update", "written"]
+__all__ = ["COMPLAINT", "ExportError", "check", "rendering", "replaced", "update", "written"]
 
 COMPLAINT = "complaint"
 """The reason of those who complained."""
+PATIENCE = 300
+"""Seconds that the command after a change may take."""
 MOST_TIMES = 3
 """How often a file is written in one go because its list has changed meanwhile."""
 
@@ -60,12 +62,26 @@ def written(path: Path, ledger: Ledger, form: Format, chosen: List, *, then: str
     LedgerError.
     """
     render = rendering(ledger, form, chosen)
+    _refuse_to_empty(path, ledger, render)
+    return replaced(path, render, then=then)
+
+
+def check(config: Config, ledger: Ledger) -> None:
+    """Raise ExportError where what *ledger* is going to have would empty an export; for whoever is to write into it."""
+    if ledger.is_empty() and not ledger.hashed:
+        for name, wanted in config.export.items():
+            try:
+                _refuse_to_empty(Path(wanted.path), ledger, rendering(ledger, wanted.format, wanted.list))
+            except ExportError as error:
+                raise ExportError(f"[export.{name}]: {error}") from None
+
+
+def _refuse_to_empty(path: Path, ledger: Ledger, render: Callable[[], bytes]) -> None:
     if ledger.is_empty() and _content(path) not in (b"", render()):
         raise ExportError(
             f"{path} is left as it is, for nothing was ever recorded in {ledger.place}: name the right ledger, or "
-            "remove the file"
+            "remove the file; bounceclass suppress import takes addresses over from another"
         )
-    return replaced(path, render, then=then)
 
 
 def _content(path: Path) -> bytes:
@@ -109,7 +125,9 @@ def replaced(path: Path, render: Callable[[], bytes], *, then: str | None = None
 def _run(command: str) -> None:
     """Run what the configuration wants after a change (``postmap``)."""
     try:
-        done = subprocess.run(words := shlex.split(command), check=False)  # noqa: S603 - the owner's own
+        done = subprocess.run(words := shlex.split(command), check=False, timeout=PATIENCE)  # noqa: S603 - the owner's own
+    except subprocess.TimeoutExpired:
+        raise ExportError(f"then: {words[0]}: took longer than {PATIENCE} seconds") from None
     except OSError as error:
         raise ExportError(f"then: {words[0]}: {error.strerror}") from None
     if done.returncode:
@@ -147,6 +165,7 @@ def _listed(ledger: Ledger, chosen: List) -> Iterator[exports.Line]:
         complained = standing.complained if chosen is not List.SUPPRESSED else None
         yield exports.Line(
             address=one.address or "",
+            key=one.key,
             reason=COMPLAINT if complained else str(standing.reason),
             since=complained or standing.since,
             until=None if complained else standing.until,

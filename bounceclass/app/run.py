@@ -16,9 +16,10 @@ import click
 
 import bounceclass
 from bounceclass import mime
+from bounceclass.app import options
 from bounceclass.app.options import configured, exit_code, ledger_of, plainly, settings
 from bounceclass.app.sources import CHUNK
-from bounceclass.wire import printable
+from bounceclass.wire import bug, printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -169,7 +170,10 @@ class Stop:
     @contextmanager
     def heeded(self) -> Iterator[None]:
         """Heed signals meanwhile; for the main thread."""
-        before = {one: signal.signal(one, self._ask) for one in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)}
+        heeded = [signal.SIGTERM, signal.SIGINT]
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup
+            heeded.append(signal.SIGHUP)
+        before = {one: signal.signal(one, self._ask) for one in heeded}
         try:
             yield
         finally:
@@ -203,14 +207,17 @@ class Job:
         if self.dry_run:
             yield None
             return
+        from bounceclass.app import publish
+
         with closing(ledger_of(self.config, self.told)) as ledger:
+            publish.check(self.config, ledger)
             yield ledger
 
     def run(self, ledger: Ledger | None) -> Outcome:
         """Work through every source; one that fails does not keep the others from it. Raises LedgerError."""
-        from bounceclass.app.config import ConfigError
+        from bounceclass.app.ledger import LedgerError
         from bounceclass.app.mailboxes import MailboxError
-        from bounceclass.app.process import Busy, Tally
+        from bounceclass.app.process import Tally
 
         started = time.time()
         tally, failures, code = Tally(), dict[str, Exception](), 0
@@ -218,10 +225,14 @@ class Job:
             for name, source in self.sources.items():
                 try:
                     self.work(name, source, ledger, tally)
-                except (MailboxError, ConfigError, Busy) as error:
-                    failures[name] = error
-                    code = max(code, exit_code(error))
-                    self.told("source failed", {"source": name, "problem": str(error)})
+                except LedgerError:
+                    raise
+                except Exception as error:  # noqa: BLE001 - a bug must not cost the sources after it
+                    known = isinstance(error, options.failures())
+                    problem = error if known else MailboxError(bug(error))
+                    failures[name] = problem
+                    code = max(code, exit_code(problem))
+                    self.told("source failed", {"source": name, "problem": str(problem)})
                 if self.stop():
                     break
         incidents, problems = self.tell(ledger, tally, started, failures) if ledger else ([], [])
@@ -349,11 +360,14 @@ def pipe(path: Path | None) -> None:
     It is read from standard input, judged and recorded. Nothing is printed, whatever it is;
     only once, when the configured policy has become the ledger's, whom that concerns.
     """
+    from bounceclass.app import publish
+
     with plainly():
         config = configured(path)
         raw = _one_message(sys.stdin.buffer)
         report = bounceclass.classify(raw, lang=config.lang, rules=bounceclass.load_rules(*config.rules))
         with closing(ledger_of(config)) as ledger:
+            publish.check(config, ledger)
             ledger.record(report, raw=raw, source="pipe")
 
 

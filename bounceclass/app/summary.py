@@ -72,7 +72,7 @@ def logger(form: str | None) -> Callable[[str, dict[str, Any]], None]:
     log = logging.getLogger("bounceclass")
     log.handlers, log.propagate = [handler], False
     log.setLevel(logging.INFO)
-    return lambda event, about: log.info(event, extra=about)
+    return lambda event, about: log.info({"message": event, **about})  # as one dict: no key of it is the record's own
 
 
 # --- Prometheus ---------------------------------------------------------------------

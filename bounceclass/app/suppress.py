@@ -176,6 +176,7 @@ def _told(event: Event) -> Iterator[str]:
 def add(path: Path | None, given: tuple[str, ...], complaints: bool, note: str) -> None:
     """Suppress addresses by hand, until they are released by hand."""
     with _opened(path, create=True) as (config, ledger):
+        publish.check(config, ledger)
         done = (ledger.complain if complaints else ledger.add)(_checked(given), note=note)
         click.echo(f"{done} added, {len(given) - done} were on the list")
         _update(config, ledger)

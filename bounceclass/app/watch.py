@@ -18,7 +18,7 @@ from bounceclass.app import mailboxes, run
 from bounceclass.app.options import failures
 from bounceclass.app.process import Tally, locked
 from bounceclass.app.publish import ExportError
-from bounceclass.wire import printable
+from bounceclass.wire import bug, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,7 +51,9 @@ def keep(job: run.Job, ledger: Ledger) -> None:
         job.stop.wait()
         for source in sources:
             source.busy.acquire(timeout=GRACE)
-        if exports.busy.acquire(timeout=GRACE) and news.is_set():
+        if not exports.busy.acquire(timeout=GRACE):
+            raise ExportError(f"the exports were still being written {GRACE:g} seconds after the end")
+        if news.is_set():
             exports.tell()
 
 
@@ -88,9 +90,8 @@ class _Worker(threading.Thread):
                 pause = FIRST_PAUSE
             except Exception as error:  # noqa: BLE001 - a bug must not end the thread, and nobody be told
                 known = isinstance(error, failures())
-                bug = f"a bug of bounceclass that is worth a report: {type(error).__name__}: {error}"
                 with suppress(OSError):  # nobody is there to be told
-                    self.failed(str(error) if known else bug, pause)
+                    self.failed(str(error) if known else bug(error), pause)
                 self.job.stop.wait(pause)
                 pause = min(2 * pause, LONGEST_PAUSE)
 
@@ -174,8 +175,18 @@ class _Exports(_Worker):
         self.news.wait(REFRESH)
 
     def tell(self) -> None:
-        """Bring everything up to date, and say which incidents hold suppressions since; raises ExportError."""
+        """Bring everything up to date, and say which incidents hold suppressions since.
+
+        Raises ExportError and LedgerError; it is to be done again then.
+        """
         self.news.clear()
+        try:
+            self._tell()
+        except Exception:
+            self.news.set()
+            raise
+
+    def _tell(self) -> None:
         tally = Tally()
         for source in self.sources:
             tally.merge(source.tally)

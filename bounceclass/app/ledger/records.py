@@ -92,7 +92,7 @@ class Keys:
 
     def shown(self, address: str) -> str | None:
         """Return *address* as it may be kept for showing: None where it is hashed."""
-        return None if self.hashed else _fit(bare(address))
+        return None if self.hashed else _fit(bare(address).rstrip("."))
 
     def without(self, text: str | None, address: str = "") -> str | None:
         """Return *text* as it may be kept: where addresses are hashed, with ``~`` for each and for *address*."""

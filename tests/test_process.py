@@ -20,6 +20,7 @@ from bounceclass.app.cli import cli
 from bounceclass.app.ledger import Ledger
 from bounceclass.app.mailboxes.maildir import MaildirMailbox
 from bounceclass.app.process import locked
+from bounceclass.app.run import Stop
 
 pytestmark = pytest.mark.usefixtures("home")
 
@@ -348,3 +349,25 @@ def test_watching_a_maildir(home: Path, maildir: Path, config: Path) -> None:
         _, err = running.communicate(timeout=30)
     assert (running.returncode, err) == (0, b"for a person to look at, in the folder Unsure: 1\n")
     assert filed(maildir) == {".Processed": 3, ".Not-a-bounce": 1, ".Unsure": 1}
+
+
+def test_watching_ends_with_1_where_an_export_is_not_up_to_date(home: Path, maildir: Path, config: Path) -> None:
+    config.write_text(config.read_text() + f'[export.a]\nformat = "list"\npath = "{home}/a"\nthen = "false"\n')
+    running = started("process", "--config", config, "--watch")
+    try:
+        until(lambda: "Maildir" not in filed(maildir) and (home / ".a.then").exists())
+    finally:
+        running.terminate()
+        _, err = running.communicate(timeout=30)
+    assert running.returncode == 1
+    assert err.decode().splitlines()[-1] == "Error: [export.a]: then: ended with 1"
+
+
+def test_what_nohup_ignores_is_ignored() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with Stop().heeded():
+            assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+            assert signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
+    finally:
+        signal.signal(signal.SIGHUP, before)

@@ -753,6 +753,12 @@ def test_a_policy_is_shown_with_its_rows(home: Path) -> None:
     assert " ".join(row.split()) == "user_unknown 2 2 120 days 30 days, then 180 days, then for ever probable"
 
 
+def test_a_policy_is_shown_in_hours_where_it_has_them(home: Path) -> None:
+    (home / "mine.toml").write_text(MINE.replace('"60d"', '"36h"').replace('"forever"', '"12h", "48h"'))
+    row = run("policy", "show", home / "mine.toml").stdout.splitlines()[-1]
+    assert " ".join(row.split()) == "mailbox_full 1 1 36 hours 12 hours, then 2 days probable"
+
+
 def test_a_policy_diff_says_why(book: Ledger, home: Path) -> None:
     (home / "mine.toml").write_text(MINE)
     assert "  fred@example.com  user_unknown: 2 strikes from " in run("policy", "diff", home / "mine.toml").stdout

@@ -6,6 +6,8 @@ reader that it writes for: a spreadsheet, a terminal, a JSON parser.
 
 from __future__ import annotations
 
+import csv
+import io
 import re
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -16,9 +18,22 @@ from bounceclass import fields, rulebook
 from bounceclass.model import Kind, Report
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from bounceclass.model import Failure
 
-__all__ = ["CSV_HEADER", "as_json", "cell", "csv_rows", "json_line", "json_schema", "printable", "sisimai"]
+__all__ = [
+    "CSV_HEADER",
+    "as_json",
+    "bug",
+    "cell",
+    "csv_lines",
+    "csv_rows",
+    "json_line",
+    "json_schema",
+    "printable",
+    "sisimai",
+]
 
 CSV_HEADER = (
     "source",
@@ -122,6 +137,13 @@ def json_schema() -> dict[str, Any]:
 
 
 # --- CSV ------------------------------------------------------------------------
+
+
+def csv_lines(rows: Iterable[Iterable[str]]) -> str:
+    """Return *rows* in the form of RFC 4180; what ``cell`` is for is the caller's."""
+    text = io.StringIO()
+    csv.writer(text).writerows(rows)
+    return text.getvalue()
 
 
 def csv_rows(report: Report, source: str) -> list[tuple[str, ...]]:

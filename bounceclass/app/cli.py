@@ -19,8 +19,9 @@ import msgspec
 import bounceclass
 from bounceclass import advice, parallel, wire
 from bounceclass.app import outputs, show, sources
+from bounceclass.app.configcheck import config
 from bounceclass.app.fixture import anonymise, fixture
-from bounceclass.app.governing import config, incidents, policy, runs
+from bounceclass.app.governing import incidents, policy, runs
 from bounceclass.app.rules import own_rules, rules
 from bounceclass.app.run import pipe, process
 from bounceclass.app.suppress import suppress

@@ -6,8 +6,6 @@ means something else would refuse the wrong mail.
 
 from __future__ import annotations
 
-import csv
-import io
 from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
@@ -16,12 +14,16 @@ import msgspec
 from msgspec import Struct
 
 from bounceclass.recipients import is_plain_address
-from bounceclass.wire import as_json, cell
+from bounceclass.wire import as_json, cell, csv_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-__all__ = ["Format", "Line", "List", "rendered"]
+__all__ = ["COMPLAINT", "Format", "Line", "List", "rendered"]
+
+
+COMPLAINT = "complaint"
+"""The reason of those who complained."""
 
 
 class Format(StrEnum):
@@ -78,9 +80,7 @@ _COLUMNS = ("address", "reason", "since", "until")
 
 
 def _csv_line(*cells: object) -> str:
-    text = io.StringIO()
-    csv.writer(text).writerow(map(cell, cells))
-    return text.getvalue()
+    return csv_lines([map(cell, cells)])
 
 
 def _moment(moment: datetime | None) -> str:
@@ -96,7 +96,7 @@ def _refusal(one: Line) -> str:
 
 
 def _ses_reason(one: Line) -> str:
-    return "COMPLAINT" if one.reason == "complaint" else "BOUNCE"
+    return "COMPLAINT" if one.reason == COMPLAINT else "BOUNCE"
 
 
 _FORMS = {

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 import secrets
 import shutil
@@ -22,7 +20,7 @@ from bounceclass.app import show, unmatched
 from bounceclass.model import Report
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
     from typing import IO
 
     from bounceclass.app.sources import Item
@@ -109,20 +107,13 @@ def _sisimai(report: Report, source: str) -> bytes:
 
 
 def _csv(report: Report, source: str) -> bytes:
-    return _csv_lines(wire.csv_rows(report, source))
-
-
-def _csv_lines(rows: Iterable[tuple[str, ...]]) -> bytes:
-    """Return *rows* in the form of RFC 4180."""
-    text = io.StringIO()
-    csv.writer(text).writerows(rows)
-    return text.getvalue().encode()
+    return wire.csv_lines(wire.csv_rows(report, source)).encode()
 
 
 _FORMATS = {
     "json": _Format(wire.json_line, head=b"[\n", between=b",\n", tail=b"\n]\n"),
     "jsonl": _Format(_json_line),
-    "csv": _Format(_csv, head=_csv_lines([wire.CSV_HEADER])),
+    "csv": _Format(_csv, head=wire.csv_lines([wire.CSV_HEADER]).encode()),
     "sisimai": _Format(_sisimai, head=b"[\n", between=b",\n", tail=b"\n]\n"),
 }
 FORMATS = ("table", *_FORMATS)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bounceclass.app import exports, outputs
-from bounceclass.app.exports import Format, List
+from bounceclass.app.exports import COMPLAINT, Format, List
 from bounceclass.wire import printable
 
 if TYPE_CHECKING:
@@ -24,10 +24,8 @@ if TYPE_CHECKING:
     from bounceclass.app.config import Config
     from bounceclass.app.ledger import Ledger
 
-__all__ = ["COMPLAINT", "ExportError", "check", "rendering", "replaced", "update", "written"]
+__all__ = ["ExportError", "check", "rendering", "replaced", "update", "written"]
 
-COMPLAINT = "complaint"
-"""The reason of those who complained."""
 PATIENCE = 300
 """Seconds that the command after a change may take."""
 MOST_TIMES = 3

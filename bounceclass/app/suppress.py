@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING
 import click
 
 from bounceclass.app import lists, publish, show
-from bounceclass.app.exports import Format, List
+from bounceclass.app.exports import COMPLAINT, Format, List
 from bounceclass.app.options import configured, ledger_as_it_is, plainly, settings
-from bounceclass.app.publish import COMPLAINT
 from bounceclass.app.sources import STDIN
 from bounceclass.recipients import bare, is_plain_address
 from bounceclass.wire import printable

@@ -325,6 +325,28 @@ def test_by_hand(place: str) -> None:
                 ledger.add([nobody])
 
 
+def test_what_is_done_by_hand_comes_after_all_that_is_known(place: str) -> None:
+    """Though a clock was set back meanwhile, or another machine's is ahead."""
+    clock = Clock()
+    with Ledger.open(place, policy=STRICT, clock=clock) as ledger:
+        ledger.add("fred@example.com")
+        record(ledger, mail("mary@example.com", NOW))
+        clock.wait(-1)
+        assert ledger.release(["fred@example.com", "mary@example.com"]) == 2
+        assert list(ledger.suppressed()) == []
+        assert ledger.add("fred@example.com") == 1
+        assert ledger.is_suppressed("fred@example.com")
+        assert ledger.alive("fred@example.com") == 1
+        assert ledger.release("fred@example.com") == 1
+        assert not ledger.is_suppressed("fred@example.com")
+        assert ledger.complain("fred@example.com") == 1
+        assert [one.address for one in ledger.complaints()] == ["fred@example.com"]
+        events = ledger.why("fred@example.com").events
+        assert [event.what for event in events] == ["suppress", "release", "suppress", "life", "release", "complaint"]
+        assert [(event.happened_at - NOW) / timedelta(microseconds=1) for event in events] == [0, 1, 2, 3, 4, 5]
+        assert [event.recorded_at for event in events] == [NOW, *[clock()] * 5]
+
+
 @pytest.mark.parametrize("nobody", ["|/usr/bin/procmail", "fred@", "@example.com", "@"])
 def test_what_cannot_be_mailed_is_no_address(nobody: str, tmp_path: Path) -> None:
     with Ledger.open(tmp_path / "ledger.db", clock=Clock()) as ledger:

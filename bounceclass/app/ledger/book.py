@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import msgspec
@@ -43,6 +43,8 @@ MIN_KEY = 16
 """Bytes of a hash key: whoever can guess it can try out addresses."""
 PAGE = 2_000
 """Rows that are read at once."""
+INSTANT = timedelta(microseconds=1)
+"""As finely as databases tell moments apart."""
 
 
 def _now() -> datetime:
@@ -218,16 +220,21 @@ class Ledger:
         for address in listed:
             if what is not What.RELEASE and not is_address(address):  # one that stands there already can be taken off
                 raise ValueError(f"not an address: {address!r}")
-        names = {self._keys.address(address): self._keys.shown(address) for address in listed}
-        events = {self._keys.address(one): records.by_hand(what, one, self._keys, now, note) for one in listed}
+        named = {self._keys.address(address): address for address in listed}
 
         def work(connection: Connection) -> int:
             derivation = self._derivation(connection, now)
             done = 0
-            for keys in chunks(events, PAGE):
+            for keys in chunks(named, PAGE):
                 before = derivation.standings(keys)
                 changed = [key for key in keys if _would_change(what, before.get(key))]
-                derivation.add([events[key] for key in changed], {key: names[key] for key in changed})
+                latest = _latest(connection, changed)
+                events = []
+                for key in changed:
+                    # what is done now comes after all that is known, though a clock was set back or another's is ahead
+                    when = max(now, latest[key] + INSTANT) if key in latest else now
+                    events.append(records.by_hand(what, named[key], self._keys, when, now, note))
+                derivation.add(events, {key: self._keys.shown(named[key]) for key in changed})
                 done += len(changed)
             return done
 
@@ -525,6 +532,14 @@ def _known(connection: Connection, keys: list[str]) -> set[str]:
     for chunk in chunks(keys, PAGE):
         found.update(connection.scalars(sa.select(table.key).where(table.key.in_(chunk))))
     return found
+
+
+def _latest(connection: Connection, keys: list[str]) -> dict[str, datetime]:
+    """Return when the last that is known of each of *keys* happened; those of whom nothing is are left out."""
+    table = schema.events.c
+    query = sa.select(table.address, sa.func.max(table.happened_at).label("last"))
+    rows = connection.execute(query.where(table.address.in_(keys)).group_by(table.address))
+    return {row.address: row.last for row in rows}
 
 
 def _settings(connection: Connection) -> dict[str, str]:

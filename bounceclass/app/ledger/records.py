@@ -215,15 +215,15 @@ def entry(judged: Judged, keys: Keys, now: datetime, *, keep_raw: bool) -> Entry
     return Entry(message, list(events.values()), names)
 
 
-def by_hand(what: What, address: str, keys: Keys, now: datetime, note: str) -> dict[str, Any]:
-    """Return the event that a person makes happen to *address* at *now*."""
+def by_hand(what: What, address: str, keys: Keys, when: datetime, now: datetime, note: str) -> dict[str, Any]:
+    """Return the event that a person makes happen to *address* at *when*, recorded at *now*."""
     address_key = keys.address(address)
     return {
         **_BLANK,
-        "key": _event_key(now.isoformat(), address_key, what),
+        "key": _event_key(when.isoformat(), address_key, what),
         "address": address_key,
         "what": str(what),
-        "happened_at": now,
+        "happened_at": when,
         "recorded_at": now,
         "source": keys.without(note, address) or None,
     }

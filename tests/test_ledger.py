@@ -245,6 +245,50 @@ def test_suppression_ends_by_itself(place: str) -> None:
         assert ledger.states()[State.HEALTHY] == 1
 
 
+def undated(raw: bytes) -> bytes:
+    return re.sub(rb"(?m)^(Date|Received): .*\n", b"", raw)
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        mail("fred@example.com", NOW),
+        undated(mail("fred@example.com", NOW)),
+        undated(mail("fred@example.com", NOW, "452 4.2.2 mailbox full")),
+        undated(complaint("fred@example.com")),
+    ],
+    ids=["dated", "undated", "another reason", "complaint"],
+)
+def test_a_clock_that_was_ahead_for_an_event_ends_no_suppression(last: bytes, place: str) -> None:
+    clock = Clock()
+    with Ledger.open(place, clock=clock) as ledger:
+        record(ledger, *(mail("fred@example.com", NOW - timedelta(days=days)) for days in (2, 1)))
+        record(ledger, mail("mary@example.com", NOW - timedelta(days=1)))
+        clock.wait(60)
+        done = record(ledger, last)
+        assert (done.events, done.released) == (1, ())
+        ledger.adopt(STRICT)
+        ledger.adopt(CAUTIOUS)
+        clock.wait(-60)
+        assert ledger.is_suppressed("fred@example.com")
+        assert [one.address for one in ledger.suppressed()] == ["fred@example.com"]
+        assert list(ledger.mailable(["fred@example.com", "mary@example.com"])) == ["mary@example.com"]
+        assert ledger.standing("fred@example.com").state is State.SUPPRESSED
+        states = ledger.states()
+        assert (states[State.SUPPRESSED], states[State.SUSPECT]) == (1, 1)
+
+
+def test_what_is_over_when_it_comes_suppresses_nobody(place: str) -> None:
+    """Old mail, from an archive."""
+    with Ledger.open(place, clock=Clock()) as ledger:
+        old = [mail("fred@example.com", NOW - timedelta(days=days)) for days in (102, 101)]
+        assert record(ledger, *old).suppressed == ()
+        assert not ledger.is_suppressed("fred@example.com")
+        assert ledger.states()[State.PROBATION] == 1
+        assert record(ledger, mail("fred@example.com", NOW)).suppressed == ("fred@example.com",)
+        assert record(ledger, vacation("fred@example.com", NOW)).released == ("fred@example.com",)
+
+
 def test_complaints_are_a_list_of_their_own(place: str) -> None:
     with Ledger.open(place, clock=Clock()) as ledger:
         done = record(ledger, complaint("ann@example.com"), complaint("bob@example.com", "auth-failure"))

@@ -195,6 +195,21 @@ def test_whoever_is_suppressed_had_a_strike_since_the_last_good_news(events: lis
         assert len({one.happened_at.date() for one in strikes}) >= policy.reasons[Reason(str(standing.reason))].days
 
 
+@given(
+    st.lists(TELLING, max_size=12),
+    st.sampled_from([CAUTIOUS, STANDARD, STRICT]),
+    st.lists(st.integers(0, 999), min_size=2, max_size=2),
+)
+def test_what_is_kept_of_a_suppression_tells_at_any_moment(
+    events: list[Event], policy: Policy, moments: list[int]
+) -> None:
+    """Whatever the clock said when it was kept."""
+    kept, asked = (day(one) for one in moments)
+    standing = decide(events, policy, kept, ended=True)
+    suppressed = standing.state is State.SUPPRESSED and (standing.until is None or asked < standing.until)
+    assert suppressed is (decide(events, policy, asked).state is State.SUPPRESSED)
+
+
 # --- files --------------------------------------------------------------------------
 
 WHOLE = """

@@ -174,15 +174,25 @@ def is_strike(event: Event, policy: Policy) -> bool:
     )
 
 
-def decide(events: Iterable[Event], policy: Policy, now: datetime, incidents: Sequence[Incident] = ()) -> Standing:
+def decide(
+    events: Iterable[Event],
+    policy: Policy,
+    now: datetime,
+    incidents: Sequence[Incident] = (),
+    *,
+    ended: bool = False,
+) -> Standing:
     """Return where the address that *events* happened to stands at *now*, in whatever order they come.
 
-    Strikes inside one of *incidents* that does not count are passed over.
+    Strikes inside one of *incidents* that does not count are passed over.  With *ended* a suppression that
+    is over by *now* is returned too, with the ``until`` that it had: who keeps that can tell at any moment
+    whether the address is suppressed, whatever the clock said when it was kept.
     """
+    ordered = sorted(events, key=lambda event: (event.happened_at, _ORDER[event.what], event.key))
     tracks: dict[Reason, _Track] = {}
     held: set[str] = set()
     by_hand = released = complained = None
-    for event in sorted(events, key=lambda event: (event.happened_at, _ORDER[event.what], event.key)):
+    for event in ordered:
         if event.what is What.RELEASE:
             tracks.clear()
             held.clear()
@@ -202,7 +212,8 @@ def decide(events: Iterable[Event], policy: Policy, now: datetime, incidents: Se
                 track.strike(event.happened_at)
             elif incident.status(now) == "open":
                 held.add(incident.name)
-    standing = _by_hand(by_hand) if by_hand else _worst(tracks, now, released)
+    moment = ordered[0].happened_at if ended and ordered else now  # when none is over yet
+    standing = _by_hand(by_hand) if by_hand else _worst(tracks, moment, released)
     if held or complained:
         names = tuple(sorted(held))
         because = standing.because or (f"strikes are held: {', '.join(names)}" if names else "")

@@ -130,7 +130,7 @@ class Derivation:
         return self._incidents
 
     def standings(self, keys: Collection[str]) -> dict[str, Standing]:
-        """Return where the addresses of *keys* stood after their last events; those that are not known are left out."""
+        """Return where the addresses of *keys* stand, a suppression that is over too; those that are not known are left out."""
         return {key: standing for key, (_, standing) in self._kept(keys).items()}
 
     def compared(self, policy: Policy, last: str, number: int) -> list[tuple[str, str | None, Standing, Standing]]:
@@ -174,16 +174,18 @@ class Derivation:
         rows = []
         for key, events in history.items():
             name, old = kept.get(key, (names.get(key), Standing()))
-            new = self._decided(events, self.policy, incidents)
+            new = self._decided(events, self.policy, incidents, ended=True)
             _note(changes, name or key, old, new, self.now)
             if new != old or key not in kept:
                 rows.append(_row(key, name, new))
         if rows:
             self.connection.execute(self.database.upsert(schema.addresses), rows)
 
-    def _decided(self, events: list[Event], policy: Policy, incidents: dict[str, list[Incident]]) -> Standing:
+    def _decided(
+        self, events: list[Event], policy: Policy, incidents: dict[str, list[Incident]], *, ended: bool = False
+    ) -> Standing:
         relevant = [one for name in {event.provider for event in events} for one in incidents.get(name or "", ())]
-        return decide(events, policy, self.now, relevant)
+        return decide(events, policy, self.now, relevant, ended=ended)
 
     def _kept(self, keys: Collection[str]) -> dict[str, tuple[str | None, Standing]]:
         table = schema.addresses
@@ -331,8 +333,8 @@ def _by_provider(found: Iterable[Incident]) -> dict[str, list[Incident]]:
 
 
 def _note(changes: Changes, name: str, old: Standing, new: Standing, now: datetime) -> None:
-    was = old.state is State.SUPPRESSED and (old.until is None or old.until > now)
-    if (new.state is State.SUPPRESSED) != was:
+    was, is_now = (one.state is State.SUPPRESSED and (one.until is None or one.until > now) for one in (old, new))
+    if is_now != was:
         (changes.released if was else changes.suppressed).append(name)
     if new.complained and not old.complained:
         changes.complaints.append(name)

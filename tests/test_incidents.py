@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from bounceclass.app.incidents import HOUR, Incident, IncidentRules, Ruling, Verdict, find, hour_of
 
@@ -89,7 +90,7 @@ def test_a_person_decides(verdict: Verdict, counts: bool, status: str) -> None:
 
 
 def test_the_last_word_of_several_holds_and_others_providers_are_none_of_its() -> None:
-    hours = history(9) | {at(9): 100}
+    hours = history(9) | {at(9): 100, at(9, 11): 100}
     words = [
         Ruling(provider="google", moment=at(9), verdict=Verdict.COUNT),
         Ruling(provider="google", moment=at(9, 11), verdict=Verdict.VOID),
@@ -98,6 +99,29 @@ def test_the_last_word_of_several_holds_and_others_providers_are_none_of_its() -
     ]
     (found,) = find("google", hours, RULES, words)
     assert (found.counts, found.ruled) == (False, True)
+
+
+@pytest.mark.parametrize("verdict", list(Verdict))
+def test_a_word_on_an_incident_is_none_on_the_one_that_goes_before(verdict: Verdict) -> None:
+    """The first has become normal, and in the calm after it there is far more than that."""
+    hours = history(9) | {at(9) + HOUR * hour: 20 for hour in range(74)} | {at(9) + HOUR * 74: 150}
+    opened, ends = at(9) + HOUR * 74, at(9) + HOUR * 79
+    first, second = find("google", hours, RULES)
+    assert spans([first, second]) == [(at(9), opened), (opened, ends)]
+    assert (first.status(opened), second.status(opened)) == ("counted", "open")
+    ruled = find("google", hours, RULES, [Ruling(provider="google", moment=opened, verdict=verdict)])
+    assert ruled == [first, replace(second, counts=verdict is Verdict.COUNT, ruled=True)]
+    # where the first never becomes normal, the second is a part of it
+    word = Ruling(provider="google", moment=at(9), verdict=verdict)
+    assert spans(find("google", hours, RULES, [word])) == [(at(9), ends)]
+
+
+def test_a_word_holds_though_late_mail_moves_the_opening() -> None:
+    word = Ruling(provider="google", moment=at(9), verdict=Verdict.COUNT)
+    hours = history(9) | {at(9): 100}
+    assert [(one.opened, one.counts) for one in find("google", hours, RULES, [word])] == [(at(9), True)]
+    hours[at(9, 9)] = 30
+    assert [(one.opened, one.counts) for one in find("google", hours, RULES, [word])] == [(at(9, 9), True)]
 
 
 def test_hours() -> None:

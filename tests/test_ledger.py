@@ -768,6 +768,30 @@ def test_a_person_may_decide_otherwise(place: str) -> None:
             ledger.rule("google/1999", Verdict.VOID)
 
 
+def test_a_word_on_an_incident_is_none_on_the_one_that_goes_before(tmp_path: Path) -> None:
+    """The first was so long that it counts; the second opens in the calm after it."""
+    small = IncidentRules(addresses=2, times=2, days=2, calm=timedelta(hours=4), limit=timedelta(hours=2))
+    policy = msgspec.structs.replace(STRICT, incident=small)
+    begin = hour_of(NOW) - timedelta(hours=8)
+    messages = [refused(f"dead{day}", begin - timedelta(days=day)) for day in range(1, 4)]
+    for hour, number in enumerate([3, 3, 3, 9]):
+        messages += [refused(f"live{hour}-{n}", begin + timedelta(hours=hour, seconds=n)) for n in range(number)]
+    with Ledger.open(tmp_path / "ledger.db", policy=policy, clock=Clock()) as ledger:
+        record(ledger, *messages)
+        later, first = ledger.incidents()
+        assert (first.name, first.status(NOW), later.name, later.status(NOW)) == (
+            "google/2026-06-01T04", "counted", "google/2026-06-01T07", "over",
+        )  # fmt: skip
+        assert ledger.rule(later.name, Verdict.VOID).status(NOW) == "void"
+        assert [one.status(NOW) for one in ledger.incidents()] == ["void", "counted"]
+        assert (ledger.is_suppressed("live0-0@gmail.example"), ledger.is_suppressed("live3-0@gmail.example")) == (True, False)  # fmt: skip
+        # never normal, the first goes on until the end of what was the second
+        assert ledger.rule(first.name, Verdict.VOID).ends == later.ends
+        assert [(one.name, one.status(NOW)) for one in ledger.incidents()] == [(first.name, "void")]
+        with pytest.raises(LedgerError, match=f"{later.name}: there is no such incident"):
+            ledger.rule(later.name, Verdict.COUNT)
+
+
 def refusals_by_the_hour(place: str) -> list[tuple[object, ...]]:
     """Return what ``hours`` must have, counted from the events."""
     table = schema.events.c

@@ -53,7 +53,7 @@ class Verdict(StrEnum):
 
 
 class Ruling(Struct, frozen=True, kw_only=True):
-    """A person's word on the incident that a moment falls in."""
+    """A person's word on the incident that opened at a moment, or has it inside by now: late mail moves openings."""
 
     provider: str
     moment: datetime
@@ -67,7 +67,7 @@ class Incident(Struct, frozen=True, kw_only=True):
     opened: datetime
     """The first hour that was too much."""
     ends: datetime
-    """The moment from which refusals count again."""
+    """The moment from which refusals count again, or the next incident's opening."""
     baseline: int
     """Addresses refused in the busiest hour of the history."""
     peak: int
@@ -172,6 +172,8 @@ class _Watch:
     def _opens(self, hour: datetime, count: int, baseline: int) -> None:
         ends = hour + HOUR + self.rules.calm
         incident = Incident(provider=self.provider, opened=hour, ends=ends, baseline=baseline, peak=count)
+        if self.found and self.found[-1].ends > hour:  # it counts, or this hour were one of its own
+            self.found[-1] = replace(self.found[-1], ends=hour)
         self.inside = [(hour, count)]
         self.found.append(self._judged(incident))
 
@@ -185,9 +187,9 @@ class _Watch:
 
     def _judged(self, incident: Incident) -> Incident:
         """Return *incident* with what a person said of it, or else its length."""
-        word = [one.verdict for one in self.rulings if incident.begins <= one.moment < incident.ends][-1:]
-        lasted = incident.ends - self.rules.calm - incident.opened
-        counts = word == [Verdict.COUNT] if word else lasted > self.rules.limit
+        last = incident.ends - self.rules.calm  # of its hours; in the calm another may open
+        word = [one.verdict for one in self.rulings if incident.opened <= one.moment < last][-1:]
+        counts = word == [Verdict.COUNT] if word else last - incident.opened > self.rules.limit
         return replace(incident, counts=counts, ruled=bool(word))
 
     def _learn_from_it(self) -> None:

@@ -364,12 +364,9 @@ class Ledger:
 
         def work(connection: Connection) -> Incident:
             derivation = self._derivation(connection, now)
-            incident = next((one for one in derivation.all_incidents() if one.name == name), None)
-            if incident is None:
-                raise LedgerError(f"{name}: there is no such incident; look them up with incidents")
-            ruling = Ruling(provider=incident.provider, moment=incident.opened, verdict=verdict)
-            derivation.rule(ruling)
-            return next(one for one in derivation.all_incidents() if one.name == name)
+            incident = _named(name, derivation)
+            derivation.rule(Ruling(provider=incident.provider, moment=incident.opened, verdict=verdict))
+            return _named(name, derivation)
 
         return self._database.write(work)
 
@@ -510,6 +507,13 @@ def _would_change(what: What, standing: Standing | None) -> bool:
     if what is What.COMPLAINT:
         return standing is None or standing.complained is None
     return standing is not None
+
+
+def _named(name: str, derivation: Derivation) -> Incident:
+    incident = next((one for one in derivation.all_incidents() if one.name == name), None)
+    if incident is None:
+        raise LedgerError(f"{name}: there is no such incident; look them up with incidents")
+    return incident
 
 
 def _event(row: Any) -> Event:

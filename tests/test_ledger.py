@@ -967,6 +967,44 @@ def test_threads_share_a_ledger(place: str) -> None:
         assert list(pool.map(ledger.is_suppressed, [f"a{n}@example.com" for n in range(7)])) == [True] * 7
 
 
+def test_a_server_whose_transactions_see_one_state_only(server: Postgres) -> None:
+    """Whoever waited for another writer sees what that one wrote, whatever the server's default is."""
+    place = f"{server.database()}?options=-c%20default_transaction_isolation%3Dserializable"
+    with Ledger.open(place, clock=Clock()) as ledger, ThreadPoolExecutor(2) as pool:
+        waiting, go_on = threading.Event(), threading.Event()
+
+        def first(connection: sa.Connection) -> None:
+            connection.execute(sa.insert(schema.settings).values(name="word", value="first"))
+            waiting.set()
+            go_on.wait(30)
+
+        writing = pool.submit(ledger._database.write, first)
+        waiting.wait(30)
+        word = sa.update(schema.settings).where(schema.settings.c.name == "word").values(value="second")
+        second = pool.submit(ledger._database.write, lambda connection: connection.execute(word).rowcount)
+        query = sa.text("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'advisory'")  # fmt: skip
+        while not ledger._database.read(lambda connection: connection.scalar(query)):
+            time.sleep(0.01)
+        go_on.set()
+        assert (writing.result(), second.result()) == (None, 1)
+
+
+def test_what_the_server_could_not_serialize_is_tried_again(server: Postgres) -> None:
+    database = Database(server.database(), 5)
+    tries: list[int] = []
+
+    def work(connection: sa.Connection) -> str:
+        tries.append(1)
+        if len(tries) == 1:
+            words = "could not serialize access due to concurrent update"
+            connection.exec_driver_sql(f"DO $$ BEGIN RAISE '{words}' USING ERRCODE = '40001'; END $$")
+        return "done"
+
+    assert database.write(work) == "done"
+    assert len(tries) == 2
+    database.close()
+
+
 def test_more_threads_than_connections_wait_for_one_another(place: str) -> None:
     with Ledger.open(place, clock=Clock()) as ledger, ThreadPoolExecutor(40) as pool:
         begin = threading.Barrier(40)

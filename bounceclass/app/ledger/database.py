@@ -61,7 +61,7 @@ _COMPLAINTS = (
 # The same of what no other try can help
 _MISTAKES = (("file is not a database", "is not a ledger; name another file"),)
 # What passes: somebody else writes, or the server starts, stops or is away
-_PASSING = ("database is locked", "deadlock detected", "starting up", "shutting down")
+_PASSING = ("database is locked", "deadlock detected", "could not serialize", "starting up", "shutting down")
 _NOT_PASSING = ("authentication failed", "no password supplied", "does not exist", "pg_hba.conf", "invalid")
 
 
@@ -101,14 +101,21 @@ class Database:
             _find_file(url, self.place, create=create)
             self.insert: Any = sqlite.insert
             options: dict[str, Any] = {"timeout": wait}
+            isolation = None
         else:
             self.insert = postgresql.insert
             options = {"connect_timeout": CONNECT, "tcp_user_timeout": int(max(wait, 1) * 1000)}
+            isolation = "READ COMMITTED"  # whoever waited for another writer must see what that one wrote
             # psycopg warns of a lost connection, and that is told here where it matters
             logging.getLogger("psycopg").addHandler(logging.NullHandler())
         try:
             self.engine = sa.create_engine(
-                url, connect_args=options, pool_size=KEPT, max_overflow=CONNECTIONS - KEPT, pool_timeout=wait
+                url,
+                connect_args=options,
+                isolation_level=isolation,
+                pool_size=KEPT,
+                max_overflow=CONNECTIONS - KEPT,
+                pool_timeout=wait,
             )
         except ModuleNotFoundError:
             raise Misconfigured(f"{self.place}: PostgreSQL needs psycopg: pip install 'psycopg[binary]'") from None

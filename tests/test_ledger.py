@@ -23,6 +23,7 @@ import pytest
 import sqlalchemy as sa
 from hypothesis import example, given, reject, settings
 from hypothesis import strategies as st
+from proxy import proxy
 from servers import Postgres, postgres_missing
 
 import bounceclass
@@ -1215,6 +1216,36 @@ def test_a_server_that_stays_away(server: Postgres) -> None:
         assert one_line(caught).startswith(f"postgresql://bounce:***@127.0.0.1:{server.port}/ledger")
         assert "refused" in one_line(caught)
         assert ledger.add("fred@example.com") == 1
+
+
+@pytest.mark.parametrize("arrived", [True, False])
+def test_whether_all_was_written_when_the_answer_is_lost_is_not_guessed(server: Postgres, arrived: bool) -> None:
+    """Neither told as nothing new, nor counted twice in its run."""
+    direct = server.database()
+    with proxy(("127.0.0.1", server.port)) as between, Ledger.open(direct, clock=Clock()) as other:
+        through = direct.replace(f":{server.port}/", f":{between.port}/")
+        with Ledger.open(through, wait=5, clock=Clock()) as ledger:
+            run = ledger.begin_run("INBOX")
+            between.forward = arrived
+            for tried in (
+                lambda: ledger.record_all(judged(mail("fred@example.com", NOW)), run=run),
+                lambda: ledger.add("mary@example.com"),
+            ):
+                assert len(ledger.runs()) == 1  # so there is a connection
+                between.cut_command = rb"\bCOMMIT\b"
+                with pytest.raises(LedgerError) as caught:
+                    tried()
+                between.cut_command = None
+                assert one_line(caught) == (
+                    f"{ledger.place}: the connection was lost before it was known whether all was written; "
+                    "do it again, nothing counts twice"
+                )
+            assert other.is_suppressed("mary@example.com") is arrived
+            assert (other.runs()[0].counts["messages"], other.runs()[0].counts["known"]) == (int(arrived), 0)
+            done = ledger.record_all(judged(mail("fred@example.com", NOW)), run=run)
+            assert (done.messages, done.known) == ((0, 1) if arrived else (1, 0))
+            assert (ledger.runs()[0].counts["messages"], ledger.runs()[0].counts["known"]) == (1, int(arrived))
+            assert ledger.add("mary@example.com") == (0 if arrived else 1)
 
 
 @pytest.mark.parametrize(

@@ -158,7 +158,8 @@ class Ledger:
         """Record reports in one transaction and return what that came to.
 
         A message that is known already changes nothing.  Once this returns everything is
-        safe; when it raises nothing was recorded.  The counts are added to those of *run*.
+        safe; when it raises nothing was recorded, unless it says that this is not known, and
+        it can be done again.  The counts are added to those of *run*.
         """
         now = self._clock()
         entries: dict[str, records.Entry] = {}

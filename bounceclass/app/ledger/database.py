@@ -2,7 +2,9 @@
 
 Writers exclude each other (SQLite: BEGIN IMMEDIATE; PostgreSQL: an advisory lock), readers are
 never in the way.  What fails because the database is away or busy is tried again for as long as
-the caller allows; a transaction must therefore do no harm when it is run twice.
+the caller allows; a transaction must therefore do no harm when it is run twice.  Where the answer to
+COMMIT is lost nobody knows whether it was done: that is an error, and never tried again here, since
+what it came to the second time would be told as if the first had not been.
 """
 
 from __future__ import annotations
@@ -130,7 +132,10 @@ class Database:
         return self._run(work, writes=False)
 
     def write(self, work: Callable[[Connection], T]) -> T:
-        """Return what *work* returns once all that it wrote is safe; no other writer is at work meanwhile."""
+        """Return what *work* returns once all that it wrote is safe; no other writer is at work meanwhile.
+
+        Raises LedgerError: nothing was written then, unless it says that this is not known.
+        """
         return self._run(work, writes=True)
 
     def upsert(self, table: Table, *, add: tuple[str, ...] = ()) -> Any:
@@ -182,6 +187,7 @@ class Database:
         deadline = time.monotonic() + self.wait
         pause = FIRST_PAUSE
         while True:
+            committing = False
             try:
                 with self.engine.connect() as connection:
                     options = {"bounceclass_writes": writes}
@@ -189,12 +195,19 @@ class Database:
                         if writes and self.engine.dialect.name == "postgresql":
                             connection.exec_driver_sql(f"SET LOCAL lock_timeout = {int(self.wait * 1000) or 1}")
                             connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({LOCK})")
-                        return work(connection)
+                        done = work(connection)
+                        committing = writes
+                return done
             except exc.TimeoutError:
                 raise LedgerError(
                     f"{self.place}: {CONNECTIONS} threads were using it for {self.wait:g} s; use fewer, or try again later"
                 ) from None
             except exc.DBAPIError as error:
+                if committing and error.connection_invalidated:
+                    raise LedgerError(
+                        f"{self.place}: the connection was lost before it was known whether all was written; "
+                        "do it again, nothing counts twice"
+                    ) from None
                 if not _passes(error) or time.monotonic() + pause > deadline:
                     raise self._complaint(error) from None
             time.sleep(pause)

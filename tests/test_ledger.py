@@ -30,7 +30,7 @@ import bounceclass
 from bounceclass.app import policyfile
 from bounceclass.app.incidents import IncidentRules, Verdict, hour_of
 from bounceclass.app.ledger import Adopted, Judged, Ledger, LedgerError, Misconfigured, NoLedger, Recorded, schema
-from bounceclass.app.ledger.database import CONNECTIONS, Database
+from bounceclass.app.ledger.database import CONNECTIONS, Database, _prepare_sqlite
 from bounceclass.app.ledger.records import Keys, message_key
 from bounceclass.app.policy import State, What
 from bounceclass.model import Reason
@@ -807,6 +807,31 @@ def refusals_by_the_hour(place: str) -> list[tuple[object, ...]]:
     return sorted(((*bucket, number) for bucket, number in hours.items()), key=repr)
 
 
+def test_an_address_counts_once_an_hour_for_an_incident(place: str) -> None:
+    begin = hour_of(NOW) - timedelta(hours=2)
+    with Ledger.open(place, policy=STRICT, clock=Clock()) as ledger:
+        for minutes in (0, 1, 59, 60):
+            record(ledger, refused("fred", begin + timedelta(minutes=minutes)))
+        record(ledger, refused("fred", begin + timedelta(minutes=2)), refused("mary", begin))
+    assert content(place)["bounceclass_hours"] == refusals_by_the_hour(place)
+    assert [number for _, _, number in refusals_by_the_hour(place)] == [2, 1]
+
+
+def test_an_incident_goes_on_when_more_of_it_comes(place: str) -> None:
+    """It is found anew from its opening, and not from the hour of what came."""
+    with Ledger.open(place, policy=STRICT, clock=Clock()) as ledger:
+        record(ledger, *usual(NOW), *outage(NOW - timedelta(hours=3), 30))
+        assert [(one.name, one.peak) for one in ledger.incidents()] == [("google/2026-06-01T09", 30)]
+        record(ledger, *outage(NOW - timedelta(hours=1), 40))
+        (incident,) = ledger.incidents()
+        assert (incident.name, incident.peak, incident.addresses) == ("google/2026-06-01T09", 40, 40)
+        assert incident.ends == NOW + timedelta(hours=4)
+        before = content(place)
+        ledger.adopt(CAUTIOUS)
+        ledger.adopt(STRICT)
+    assert content(place) == before
+
+
 def test_the_order_in_which_mail_comes_does_not_matter(tmp_path: Path) -> None:
     """Old mail that comes late is history too: what looked like an incident may be none."""
     messages = judged(*usual(NOW), *outage(NOW - timedelta(days=3), 8), *outage(NOW - timedelta(minutes=59)))
@@ -1041,13 +1066,28 @@ def test_threads_that_wait_too_long_for_a_connection(place: str) -> None:
 
 
 def test_a_fork_has_connections_of_its_own(place: str) -> None:
+    """A temporary table is seen by the connection that made it only."""
     with Ledger.open(place, clock=Clock()) as ledger:
-        ledger.add("fred@example.com")
+        make, ask = "CREATE TEMPORARY TABLE of_the_parent (x INT)", "SELECT count(*) FROM of_the_parent"
+        ledger._database.write(lambda connection: connection.exec_driver_sql(make))
+
+        def shares() -> bool:
+            try:
+                return ledger._database.read(lambda connection: connection.exec_driver_sql(ask).scalar()) == 0
+            except LedgerError:
+                return False
+
         child = os.fork()
         if not child:
-            os._exit(0 if ledger.is_suppressed("fred@example.com") and ledger.add("mary@example.com") else 1)
+            try:
+                own = not shares() and ledger.add(f"child{n}@example.com" for n in range(50)) == 50
+                os._exit(0 if own and all(ledger.add(f"her{n}@example.com") for n in range(50)) else 1)
+            finally:
+                os._exit(2)
+        assert [ledger.add(f"parent{n}@example.com") for n in range(50)] == [1] * 50  # at the same time
         assert os.waitpid(child, 0)[1] == 0
-        assert ledger.is_suppressed("mary@example.com")
+        assert shares()  # the child took nothing away
+        assert ledger.states()[State.SUPPRESSED] == 150
 
 
 def test_a_million_addresses(tmp_path: Path) -> None:
@@ -1175,6 +1215,17 @@ def test_a_full_disk(tmp_path: Path) -> None:
         files = sorted(box.iterdir())
         again = record(ledger, *(file.read_bytes() for file in files))
         assert (again.known, again.messages) == (int(count), 200 - int(count))
+
+
+def test_what_is_recorded_is_on_the_disk_however_sqlite_was_built(tmp_path: Path) -> None:
+    """Mail is filed away once it is recorded, and some builds do less than they are asked for by default."""
+    connection = sqlite3.connect(tmp_path / "ledger.db")
+    connection.execute("PRAGMA synchronous = OFF")
+    _prepare_sqlite(connection, None)
+    assert connection.execute("PRAGMA synchronous").fetchone() == (2,)  # FULL
+    assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    assert connection.execute("PRAGMA foreign_keys").fetchone() == (1,)
+    connection.close()
 
 
 def test_a_read_only_ledger_can_be_asked(tmp_path: Path) -> None:

@@ -769,6 +769,19 @@ def test_a_person_may_decide_otherwise(place: str) -> None:
             ledger.rule("google/1999", Verdict.VOID)
 
 
+def test_which_incidents_are_open_is_asked_of_the_incidents_alone(tmp_path: Path) -> None:
+    """It is asked in every run, and the events are many."""
+    clock = Clock()
+    with Ledger.open(tmp_path / "ledger.db", policy=STRICT, clock=clock) as ledger:
+        record(ledger, *usual(NOW), *outage(NOW - timedelta(minutes=30)))
+        asked: list[str] = []
+        sa.event.listen(ledger._database.engine, "before_cursor_execute", lambda *about: asked.append(about[2]))
+        assert ledger.open_incidents() == ["google/2026-06-01T11"]
+        assert not any("bounceclass_events" in statement for statement in asked)
+        clock.wait(1)
+        assert ledger.open_incidents() == []
+
+
 def test_a_word_on_an_incident_is_none_on_the_one_that_goes_before(tmp_path: Path) -> None:
     """The first was so long that it counts; the second opens in the calm after it."""
     small = IncidentRules(addresses=2, times=2, days=2, calm=timedelta(hours=4), limit=timedelta(hours=2))
@@ -1129,7 +1142,7 @@ def test_a_ledger_of_a_newer_version_is_refused(place: str) -> None:
         connection.exec_driver_sql(f"UPDATE {schema.VERSION_TABLE} SET version_num = '9999'")
     database.close()
     before = content(place)
-    with pytest.raises(LedgerError) as caught:
+    with pytest.raises(Misconfigured) as caught:
         Ledger.open(place)
     assert one_line(caught).endswith(": was written by a newer version of bounceclass; upgrade bounceclass")
     assert content(place) == before

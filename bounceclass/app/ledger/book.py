@@ -17,7 +17,7 @@ from bounceclass.app.ledger.answers import Adopted, Listed, Recorded, Run, Why
 from bounceclass.app.ledger.database import Database, LedgerError, Misconfigured, NoLedger, chunks
 from bounceclass.app.ledger.derive import Derivation, standing_of
 from bounceclass.app.ledger.records import Judged
-from bounceclass.app.policy import MANUAL, Event, Policy, Standing, State, What, became, decide
+from bounceclass.app.policy import MANUAL, Event, Policy, Standing, State, What, became
 from bounceclass.model import Confidence, Reason, Scope, Severity
 from bounceclass.recipients import is_address
 
@@ -229,7 +229,7 @@ class Ledger:
             for keys in chunks(named, PAGE):
                 before = derivation.standings(keys)
                 changed = [key for key in keys if _would_change(what, before.get(key))]
-                latest = _latest(connection, changed)
+                latest = _last_moments(connection, changed)
                 events = []
                 for key in changed:
                     # what is done now comes after all that is known, though a clock was set back or another's is ahead
@@ -286,9 +286,7 @@ class Ledger:
 
         def work(connection: Connection) -> Why:
             events = tuple(_event(row) for row in connection.execute(query).mappings())
-            incidents = self._derivation(connection, self._clock()).incidents
-            relevant = [one for one in incidents if any(one.provider == event.provider for event in events)]
-            standing = decide(events, self._policy, self._clock(), relevant)
+            standing = self._derivation(connection, self._clock()).standing(events)
             return Why(address=address, standing=standing, events=events)
 
         return self._database.read(work)
@@ -347,14 +345,15 @@ class Ledger:
                     table.happened_at < incident.ends,
                 )
                 found.append(msgspec.structs.replace(incident, addresses=connection.scalar(query)))
-            return sorted(found, key=lambda one: (one.opened, one.provider), reverse=True)
+            return _latest_first(found)
 
         return self._database.read(work)
 
     def open_incidents(self) -> list[str]:
         """Return the names of the incidents that hold suppressions now."""
         now = self._clock()
-        return [incident.name for incident in self.incidents() if incident.status(now) == "open"]
+        found = self._database.read(lambda connection: self._derivation(connection, now).all_incidents())
+        return [incident.name for incident in _latest_first(found) if incident.status(now) == "open"]
 
     def rule(self, name: str, verdict: Verdict) -> Incident:
         """Decide about the incident called *name*: its strikes count, or never do.  Return it as it is then.
@@ -510,6 +509,10 @@ def _would_change(what: What, standing: Standing | None) -> bool:
     return standing is not None
 
 
+def _latest_first(found: list[Incident]) -> list[Incident]:
+    return sorted(found, key=lambda one: (one.opened, one.provider), reverse=True)
+
+
 def _named(name: str, derivation: Derivation) -> Incident:
     incident = next((one for one in derivation.all_incidents() if one.name == name), None)
     if incident is None:
@@ -539,7 +542,7 @@ def _known(connection: Connection, keys: list[str]) -> set[str]:
     return found
 
 
-def _latest(connection: Connection, keys: list[str]) -> dict[str, datetime]:
+def _last_moments(connection: Connection, keys: list[str]) -> dict[str, datetime]:
     """Return when the last that is known of each of *keys* happened; those of whom nothing is are left out."""
     table = schema.events.c
     query = sa.select(table.address, sa.func.max(table.happened_at).label("last"))

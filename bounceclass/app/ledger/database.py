@@ -79,7 +79,7 @@ class LedgerError(Exception):
 
 
 class Misconfigured(LedgerError, ValueError):
-    """What was asked for can never be: another place, key or setting must be given first."""
+    """What was asked for can never be: another place, key, setting or version must be there first."""
 
 
 class NoLedger(LedgerError):
@@ -151,7 +151,7 @@ class Database:
         return statement.on_conflict_do_update(index_elements=list(table.primary_key), set_=changed)
 
     def prepare(self) -> None:
-        """Create the tables or bring them up to date; raises LedgerError for those of a newer version.
+        """Create the tables or bring them up to date; raises Misconfigured for those of a newer version.
 
         Raises NoLedger where there are none and none were to be created.
         """
@@ -170,7 +170,7 @@ class Database:
             return None
         version = connection.exec_driver_sql(f"SELECT version_num FROM {schema.VERSION_TABLE}").scalar()  # noqa: S608
         if version is not None and version not in schema.VERSIONS:
-            raise LedgerError(f"{self.place}: was written by a newer version of bounceclass; upgrade bounceclass")
+            raise Misconfigured(f"{self.place}: was written by a newer version of bounceclass; upgrade bounceclass")
         return version
 
     def _migrate(self, connection: Connection) -> None:

@@ -19,7 +19,7 @@ from bounceclass.app.policy import Event, Policy, Standing, State, What, decide
 from bounceclass.model import Confidence, Reason, Scope
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator, Sequence
     from datetime import datetime
 
     from sqlalchemy import Connection
@@ -65,7 +65,7 @@ class Changes(NamedTuple):
 
 
 class Derivation:
-    """Derives states under *policy* as of *now*."""
+    """Derives states under *policy*: those that are told as of *now*, those that are kept for any moment."""
 
     def __init__(self, connection: Connection, database: Database, policy: Policy, now: datetime) -> None:
         self.connection = connection
@@ -129,6 +129,10 @@ class Derivation:
             self._incidents = [Incident(**row) for row in rows]
         return self._incidents
 
+    def standing(self, events: Sequence[Event]) -> Standing:
+        """Return where the address that *events* happened to stands."""
+        return self._decided(events, self.policy, _by_provider(self.incidents))
+
     def standings(self, keys: Collection[str]) -> dict[str, Standing]:
         """Return where the addresses of *keys* stand, a suppression that is over too; those that are not known are left out."""
         return {key: standing for key, (_, standing) in self._kept(keys).items()}
@@ -182,7 +186,7 @@ class Derivation:
             self.connection.execute(self.database.upsert(schema.addresses), rows)
 
     def _decided(
-        self, events: list[Event], policy: Policy, incidents: dict[str, list[Incident]], *, ended: bool = False
+        self, events: Sequence[Event], policy: Policy, incidents: dict[str, list[Incident]], *, ended: bool = False
     ) -> Standing:
         relevant = [one for name in {event.provider for event in events} for one in incidents.get(name or "", ())]
         return decide(events, policy, self.now, relevant, ended=ended)

@@ -615,6 +615,18 @@ def test_the_policy_that_a_ledger_begins_with_is_no_change(home: Path, config: P
     assert run("process", "--config", config).stderr == ""
 
 
+@pytest.mark.parametrize("command", [("process",), ("suppress", "list"), ("suppress", "add", "x@example.com")])
+def test_a_ledger_of_a_newer_version_is_not_tried_again(home: Path, config: Path, command: tuple[str, ...]) -> None:
+    """It ends with 2 and not with 75, as no other try can help."""
+    assert run("process", "--config", config).exit_code == 0
+    place = home / "data" / "bounceclass" / "ledger.db"
+    with closing(sqlite3.connect(place)) as connection, connection:
+        connection.execute("UPDATE bounceclass_version SET version_num = '9999'")
+    result = run(*command, "--config", config)
+    newer = f"Error: {place}: was written by a newer version of bounceclass; upgrade bounceclass\n"
+    assert (result.exit_code, result.stderr) == (2, newer)
+
+
 @pytest.mark.parametrize("command", [one[0] for one in ASKING] + [("suppress", "release", "x@example.com"), ("config", "check", "--connect")])  # fmt: skip
 def test_who_asks_begins_no_ledger(home: Path, config: Path, command: tuple[str, ...]) -> None:
     place = home / "data" / "bounceclass" / "ledger.db"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import logging
+import os
 import re
 import socket
 import threading
@@ -16,6 +17,7 @@ from boxes import ImapBox, Pop3Box, ServerBox, letter, lf
 from dovecot import HOST, PASSWORD, TOKEN, Dovecot, free_ports, mail_server  # noqa: F401 - the fixture
 from proxy import Proxy, proxy
 
+from bounceclass.app import mailboxes
 from bounceclass.app.mailboxes import Fetched, Kind, MailboxError, Secret, imap
 
 if TYPE_CHECKING:
@@ -256,6 +258,32 @@ def test_one_message_that_the_server_trips_over(box: ImapBox, pop3: Pop3Box, ser
             assert contents == [ONE, None, THREE]
             assert isinstance(fetched[1].content, MailboxError)
             opened.file([(each.handle, Kind.UNSURE) for each in fetched if isinstance(each.content, bytes)])
+
+
+def test_two_accounts_that_are_kept_in_one_maildir(server: Dovecot, tmp_path: Path) -> None:
+    first, second = Pop3Box(tmp_path, server), Pop3Box(tmp_path, server)
+    first.put(ONE)
+    second.put(TWO)
+    with first.open() as one:
+        (fetched,) = one.messages()
+        with second.open() as two:  # another thread of --watch
+            two.file([(other.handle, Kind.PROCESSED) for other in two.messages()])
+            one.file([(fetched.handle, Kind.PROCESSED)])
+    assert first.folders() == second.folders() == {"Processed": [ONE, TWO]}
+    assert list((first.root / "kept/tmp").iterdir()) == []
+
+
+def test_drafts_of_runs_that_were_killed(pop3: Pop3Box) -> None:
+    drafts = pop3.root / "kept/tmp"
+    drafts.mkdir(parents=True)
+    mine = drafts / f"{mailboxes.mark(pop3.settings())}.1.bounceclass"
+    old, other, no_draft = drafts / "123.1.bounceclass", drafts / "456.1.bounceclass", drafts / "789.example"
+    for path in (mine, old, other, no_draft):
+        path.touch()
+    for path in (old, no_draft):
+        os.utime(path, (time.time() - 37 * 3600,) * 2)
+    with pop3.open():
+        assert sorted(drafts.iterdir()) == [other, no_draft]
 
 
 # --- a connection that is lost ----------------------------------------------------

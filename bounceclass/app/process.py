@@ -9,14 +9,13 @@ from __future__ import annotations
 
 from collections import Counter
 from contextlib import contextmanager
-from hashlib import sha256
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from msgspec import Struct, field
 
 from bounceclass.app.ledger import Judged, Recorded
 from bounceclass.app.mailboxes import Kind as Folder
-from bounceclass.app.mailboxes import MailboxError, lock_name
+from bounceclass.app.mailboxes import MailboxError, lock_name, mark
 from bounceclass.model import Confidence, Kind
 from bounceclass.recipients import is_address
 from bounceclass.wire import bug
@@ -96,13 +95,12 @@ def locked(source: Settings, folder: Path) -> Iterator[None]:
     """Keep every other run off *source*; raises Busy where one is at work, MailboxError where no lock can be made."""
     from filelock import FileLock, Timeout
 
-    name = lock_name(source)
-    lock = FileLock(folder / f"{sha256(name.encode()).hexdigest()[:16]}.lock", timeout=0)
+    lock = FileLock(folder / f"{mark(source)}.lock", timeout=0)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except Timeout:
-        raise Busy(f"another run is at work on {name}") from None
+        raise Busy(f"another run is at work on {lock_name(source)}") from None
     except OSError as error:
         raise MailboxError(f"no lock can be made in {folder}: {error.strerror}") from None
     try:

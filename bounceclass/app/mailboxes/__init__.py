@@ -25,6 +25,7 @@ from bounceclass.app.mailboxes.settings import (
     Pop3,
     Settings,
     lock_name,
+    mark,
     settings,
 )
 
@@ -46,6 +47,7 @@ __all__ = [
     "Secret",
     "Settings",
     "lock_name",
+    "mark",
     "open",
     "settings",
 ]

@@ -9,8 +9,8 @@ made of its content, so that one that comes again after an interruption is not k
 from __future__ import annotations
 
 import hashlib
-import os
 import poplib
+import time
 from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
@@ -19,6 +19,7 @@ from bounceclass.app.mailboxes.base import Fetched, Kind, MailboxError, disk_err
 from bounceclass.app.mailboxes.disk import make_maildir, sync_directories, sync_file
 from bounceclass.app.mailboxes.maildir import subfolder, unique
 from bounceclass.app.mailboxes.network import Refused, Server, tls
+from bounceclass.app.mailboxes.settings import mark
 from bounceclass.app.sources import CHUNK
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ __all__ = ["Pop3Mailbox"]
 
 _DRAFT = ".bounceclass"
 """How the name of a message ends that is still being read."""
+_FORGOTTEN = 36 * 3600
+"""Seconds after which whoever reads a Maildir may delete what stands in its ``tmp``."""
 
 
 class _Handle(NamedTuple):
@@ -80,6 +83,7 @@ class Pop3Mailbox:
         self._deleted = False
         self._kept: dict[str, Path] = {}  # what stands in the folders of the Maildir, by its unique name
         self._keep = Path(source.keep or "") if self._after == "move" else None
+        self._mark = mark(source)  # other accounts may be kept in the same Maildir
 
     # --- the connection -----------------------------------------------------------
 
@@ -156,7 +160,7 @@ class Pop3Mailbox:
     def _retrieve(self, number: int, name: str) -> tuple[bytes, _Handle]:
         """Return what is to be read of a message; all of it is written to a draft where it is to be kept."""
         seen, content = hashlib.sha256(name.encode()), bytearray()
-        draft = self._keep / "tmp" / f"{os.getpid()}.{number}{_DRAFT}" if self._keep else None
+        draft = self._keep / "tmp" / f"{self._mark}.{number}{_DRAFT}" if self._keep else None
         with draft.open("wb") if draft else nullcontext() as file:
             for line in self._client.lines(number):
                 if len(content) <= self._source.max_bytes:
@@ -199,6 +203,10 @@ class Pop3Mailbox:
         make_maildir(keep)
         for draft in self._drafts(keep):
             draft.unlink()  # of a run that was killed
+        for draft in (keep / "tmp").glob(f"*{_DRAFT}"):  # of an account that is read no more
+            with suppress(FileNotFoundError):
+                if time.time() - draft.stat().st_mtime > _FORGOTTEN:
+                    draft.unlink()
         for kind in Kind:
             self._kept |= {unique(path.name): path for path in (self._folder(keep, kind) / "cur").iterdir()}
 
@@ -206,7 +214,7 @@ class Pop3Mailbox:
         return subfolder(keep, self._source.folder_name(kind))
 
     def _drafts(self, keep: Path) -> Iterator[Path]:
-        return (keep / "tmp").glob(f"*{_DRAFT}")
+        return (keep / "tmp").glob(f"{self._mark}.*{_DRAFT}")
 
 
 def _connect(source: Pop3, context: ssl.SSLContext | None) -> _Plain | _Tls:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -26,6 +27,7 @@ __all__ = [
     "Pop3",
     "Settings",
     "lock_name",
+    "mark",
     "settings",
 ]
 
@@ -179,3 +181,8 @@ def lock_name(source: Settings) -> str:
         folder = getattr(source, "folder", "")
         return f"{kind}://{source.user}@{source.host.lower()}:{source.service}/{folder}"
     raise TypeError(f"no mailbox: {source!r}")
+
+
+def mark(source: Settings) -> str:
+    """Return what stands for ``lock_name`` in the name of a file, so that none is shared with another mailbox."""
+    return sha256(lock_name(source).encode("utf-8", "surrogateescape")).hexdigest()[:16]

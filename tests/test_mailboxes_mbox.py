@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
+import json
 import multiprocessing
 import os
 import signal
@@ -18,7 +20,7 @@ import pytest
 from boxes import FROM, MboxBox, letter
 
 from bounceclass.app import mailboxes, sources
-from bounceclass.app.mailboxes import Kind, MailboxError, mboxlock
+from bounceclass.app.mailboxes import Kind, MailboxError, mboxlock, mboxstage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -30,6 +32,11 @@ FORK = multiprocessing.get_context("fork")
 @pytest.fixture
 def box(tmp_path: Path) -> MboxBox:
     return MboxBox(tmp_path, None)
+
+
+def stage(box: MboxBox, shelf: Path | None = None) -> Path:
+    """Return where messages of *box* are staged."""
+    return (shelf or box.root) / f".box.{mailboxes.mark(box.settings())}.filing"
 
 
 def names(box: MboxBox) -> list[str]:
@@ -277,18 +284,127 @@ def test_a_spool_that_cannot_be_written_in(public: Path) -> None:
 def test_a_stage_of_somebody_else_is_not_touched(box: MboxBox) -> None:
     box.put(ONE)
     (box.root / "elsewhere").mkdir()
-    (box.root / ".box.filing").symlink_to("elsewhere")
-    with pytest.raises(MailboxError, match="belongs to somebody else"), box.open():
-        pass
+    for name in (stage(box).name, ".box.filing"):
+        (box.root / name).symlink_to("elsewhere")
+        with pytest.raises(MailboxError, match="belongs to somebody else"), box.open():
+            pass
+        (box.root / name).unlink()
 
 
 def test_an_interrupted_run_is_not_finished_by_one_that_only_looks(box: MboxBox) -> None:
     box.put(ONE)
-    (box.root / ".box.filing").mkdir()
-    (box.root / ".box.filing/journal").touch()
-    for settings in ({"dry_run": True}, {"after": "leave"}):
-        with pytest.raises(MailboxError, match="a run was interrupted and must be finished"), box.open(**settings):
+    for name in (stage(box).name, ".box.filing"):
+        (box.root / name).mkdir()
+        (box.root / name / "journal").touch()
+        for settings in ({"dry_run": True}, {"after": "leave"}):
+            with pytest.raises(MailboxError, match="a run was interrupted and must be finished"), box.open(**settings):
+                pass
+        with pytest.raises(MailboxError, match=r"journal is damaged: see what the files beside it have"), box.open():
             pass
+        (box.root / name / "journal").unlink()
+
+
+# --- several mboxes of one name ---------------------------------------------------
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> tuple[MboxBox, MboxBox, Path]:
+    """Two mboxes of one name, and where both are filed into."""
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    (tmp_path / "into").mkdir()
+    first, second = MboxBox(tmp_path / "a", None), MboxBox(tmp_path / "b", None)
+    first.put(ONE, THREE)
+    second.put(TWO)
+    return first, second, tmp_path / "into"
+
+
+def test_two_of_one_name_at_once(pair: tuple[MboxBox, MboxBox, Path]) -> None:
+    first, second, into = pair
+    with first.open(into=str(into)) as one:
+        one.file([(fetched.handle, Kind.PROCESSED) for fetched in one.messages()])
+        second.run({}, into=str(into))
+    assert (first.folders(), second.folders()) == ({}, {})
+    assert [path.name for path in into.iterdir()] == ["box.Processed"]
+    assert (into / "box.Processed").read_bytes() == b"".join(FROM + one + b"\n" for one in (TWO, ONE, THREE))
+
+
+def test_threads_wait_for_each_other(box: MboxBox) -> None:
+    """The lock of fcntl would be given to both, and be gone for both when one is done."""
+    inside, order = threading.Event(), list[str]()
+
+    def other() -> None:
+        with box.path.open("r+b") as file, mboxlock.locked(box.path, file.fileno(), 20):
+            order.append("other")
+
+    thread = threading.Thread(target=other)
+    with box.path.open("r+b") as file, mboxlock.locked(box.path, file.fileno(), 5):
+        box.path.with_name("box.lock").unlink()  # as where no dotlock can be made
+        thread.start()
+        assert not inside.wait(0.5)
+        order.append("first")
+    thread.join()
+    assert order == ["first", "other"]
+
+
+def interrupted(box: MboxBox, step: str, monkeypatch: pytest.MonkeyPatch, **settings: Any) -> None:
+    """File all of a mbox as processed in a run that ends where *step* of the stage begins."""
+
+    def end(*_: object) -> None:
+        raise OSError(errno.EIO, "killed")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(mboxstage.Stage, step, end)
+        with pytest.raises(MailboxError, match="killed"):
+            box.run({}, **settings)
+
+
+def test_what_an_interrupted_run_left_is_finished_against_its_own_mbox(
+    pair: tuple[MboxBox, MboxBox, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second, into = pair
+    interrupted(first, "_append", monkeypatch, into=str(into))
+    assert second.run({}, into=str(into)) == [TWO]
+    assert first.run({}, into=str(into)) == []
+    assert (into / "box.Processed").read_bytes() == b"".join(FROM + one + b"\n" for one in (TWO, ONE, THREE))
+    interrupted_again = stage(first, into)
+    first.put(ONE)
+    interrupted(first, "_append", monkeypatch, into=str(into))
+    interrupted_again.rename(stage(second, into))
+    with pytest.raises(MailboxError, match=rf"an interrupted run on {first.path} left: process that"):
+        second.run({}, into=str(into))
+
+
+def test_what_a_run_of_an_earlier_version_left(
+    pair: tuple[MboxBox, MboxBox, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second, into = pair
+
+    def as_before(box: MboxBox, shelf: Path) -> None:
+        """Give what is staged the name that it had, and take the source out of the journal."""
+        folder = stage(box, shelf).rename(shelf / ".box.filing")
+        journal = json.loads((folder / "journal").read_bytes())
+        del journal["source"]
+        (folder / "journal").write_text(json.dumps(journal))
+
+    interrupted(first, "_append", monkeypatch, into=str(into))
+    as_before(first, into)
+    with pytest.raises(MailboxError, match=r"of another source of this name, it seems: process that one first"):
+        second.run({}, into=str(into))
+    assert first.run({}, into=str(into)) == []
+    assert second.run({}, into=str(into)) == [TWO]
+    assert (into / "box.Processed").read_bytes() == b"".join(FROM + one + b"\n" for one in (ONE, THREE, TWO))
+
+    first.put(ONE)  # beside the source it can be no other's, however far it was
+    interrupted(first, "_shrink", monkeypatch)
+    first.path.write_bytes(b"")
+    as_before(first, first.root)
+    assert first.run({}) == []
+    assert first.folders() == {"Processed": [ONE]}
+    (first.root / ".box.filing").mkdir()
+    (first.root / ".box.filing/kept").touch()  # staged, and not promised
+    assert first.run({}) == []
+    assert names(first) == ["box", "box.Processed"]
 
 
 @pytest.mark.parametrize("end", [b"", b"\n", b"\n\n", b"\r\n\r\n"])

@@ -11,6 +11,7 @@ from bounceclass.app import sources
 from bounceclass.app.mailboxes.base import Fetched, MailboxError, disk_errors
 from bounceclass.app.mailboxes.mboxlock import locked
 from bounceclass.app.mailboxes.mboxstage import Place, Span, Stage, digest
+from bounceclass.app.mailboxes.settings import mark
 from bounceclass.app.sources import CHUNK
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ class MboxMailbox:
         self._path = source.place
         self._dry = dry_run
         self._leaves = dry_run or source.after == "leave"
-        self._stage = Stage(self._path, source.shelf, source.timeout)
+        self._stage = Stage(self._path, source.shelf, source.timeout, mark(source))
         self._file: IO[bytes] | None = None
 
     @disk_errors()
@@ -54,7 +55,7 @@ class MboxMailbox:
             if self._stage.interrupted:
                 raise MailboxError(f"{self._path}: a run was interrupted and must be finished by one that files")
         else:
-            self._stage.open()
+            self._stage.open(descriptor)
             with locked(self._path, descriptor, self._source.timeout):
                 self._stage.carry_out(descriptor)
         if os.pread(descriptor, len(FROM), 0) not in (FROM, b""):

@@ -6,6 +6,7 @@ import errno
 import fcntl
 import os
 import socket
+import threading
 import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
@@ -22,6 +23,9 @@ STALE = 300
 """Seconds after which any mail software takes a dotlock for forgotten."""
 PAUSE = 0.2
 """Seconds between two attempts."""
+_taken: set[tuple[int, int]] = set()
+"""The files that this process has locked: fcntl tells processes apart, but not the threads of ``--watch``."""
+_taking = threading.Lock()
 _BUSY = {errno.EACCES, errno.EAGAIN}
 _NOT_HERE = {errno.EACCES, errno.EPERM, errno.EROFS}
 
@@ -35,19 +39,32 @@ def locked(path: Path, descriptor: int, timeout: float) -> Iterator[None]:
     """
     dotlock = path.with_name(f"{path.name}.lock")
     until = time.monotonic() + timeout
-    while not _acquired(descriptor, dotlock):
+    about = os.fstat(descriptor)
+    file = about.st_dev, about.st_ino
+    while not _acquired(descriptor, dotlock, file):
         if time.monotonic() >= until:
             raise MailboxError(f"{path} is locked by another program: try again later", temporary=True)
         time.sleep(PAUSE)
     try:
         yield
     finally:
-        if _is_ours(dotlock):
-            dotlock.unlink()
-        fcntl.lockf(descriptor, fcntl.LOCK_UN)
+        try:
+            if _is_ours(dotlock):
+                dotlock.unlink()
+        finally:
+            fcntl.lockf(descriptor, fcntl.LOCK_UN)
+            _taken.discard(file)
 
 
-def _acquired(descriptor: int, dotlock: Path) -> bool:
+def _acquired(descriptor: int, dotlock: Path, file: tuple[int, int]) -> bool:
+    with _taking:
+        if file in _taken or not _both(descriptor, dotlock):
+            return False
+        _taken.add(file)
+        return True
+
+
+def _both(descriptor: int, dotlock: Path) -> bool:
     """Take both locks or, so that nobody waits for us who has the other one, neither."""
     try:
         fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,7 +1,8 @@
 """Taking messages out of one mbox into others so that a crash neither loses nor doubles any.
 
 Each message is first copied to a stage, a file for each target in a hidden directory
-beside them (``.bounces.mbox.filing``).  ``commit`` stages what stays in the source too and
+beside them (``.bounces.mbox.<mark>.filing``, as other sources of the same name may be
+filed there too).  ``commit`` stages what stays in the source too and
 writes a journal: from that moment the filing is as good as done.  ``carry_out`` appends
 the stages to their targets and writes what stays over the source; it can be repeated
 from whatever point it was interrupted at, and is by the next run.
@@ -67,16 +68,22 @@ class _Journal(msgspec.Struct, frozen=True):
     """The size of what stays in it."""
     rest: str
     """The digest of the source from ``kept`` to ``size``, by which to see whether that is cut off yet."""
+    source: str = ""
+    """The path of the source, for people too; earlier versions did not write it."""
 
 
 class Stage:
-    """What is to be taken out of the mbox *box* into others in the directory *shelf*."""
+    """What is to be taken out of the mbox *box* into others in the directory *shelf*; *mark* is in no other's names."""
 
-    def __init__(self, box: Path, shelf: Path, timeout: float) -> None:
+    def __init__(self, box: Path, shelf: Path, timeout: float, mark: str) -> None:
         self._box = box
         self._shelf = shelf
         self._timeout = timeout
-        self._folder = shelf / f".{box.name}.filing"
+        self._origin = os.fsencode(os.path.realpath(box)).decode("utf-8", "backslashreplace")
+        self._before = (
+            shelf / f".{box.name}.filing"
+        )  # as earlier versions called it, whichever source of this name it was
+        self._folder = shelf / f".{box.name}.{mark}.filing"
         self._journal = self._folder / "journal"
         self._kept = self._folder / "kept"
         self._runs: list[_Run] = []
@@ -85,18 +92,45 @@ class Stage:
     @property
     def interrupted(self) -> bool:
         """Whether a run committed something that it did not carry out."""
-        return self._journal.exists()
+        return self._journal.exists() or (self._before / "journal").exists()
 
-    def open(self) -> None:
-        """Make sure that there is a place for stages that nobody else has laid there."""
+    def open(self, source: int) -> None:
+        """Make sure that there is a place for stages that nobody else has laid there; the mbox *source* is open."""
+        if self._before.is_dir():
+            self._refuse_foreign(self._before)
+            self._adopt(source)
         try:
             self._folder.mkdir(mode=0o700, exist_ok=True)
         except PermissionError:
             hint = "set into to a directory that you may write in"
             raise MailboxError(f"{self._shelf}: messages cannot be filed here: {hint}") from None
-        if self._folder.is_symlink() or self._folder.stat().st_uid != os.geteuid():
-            raise MailboxError(f"{self._folder} belongs to somebody else: set into to a directory of your own")
+        self._refuse_foreign(self._folder)
         self.clear()
+
+    def _refuse_foreign(self, folder: Path) -> None:
+        if folder.is_symlink() or folder.stat().st_uid != os.geteuid():
+            raise MailboxError(f"{folder} belongs to somebody else: set into to a directory of your own")
+
+    def _adopt(self, source: int) -> None:
+        """Make ours what a run of an earlier version left, unless it may be that of another source of this name.
+
+        Ours it is where the source still ends as the journal says, or where the mboxes stand
+        beside the source.  Stages without a journal are copies, and of no use to anybody.
+        """
+        journal = self._before / "journal"
+        if not journal.exists():
+            for path in self._before.iterdir():
+                path.unlink()
+            self._before.rmdir()
+            return
+        about = _read(journal)
+        untouched = digest(source, about.kept, about.size).hex() == about.rest
+        if not untouched and self._shelf != self._box.parent:
+            raise MailboxError(
+                f"{self._before} is what an interrupted run left, of another source of this name, it seems: "
+                "process that one first; where there is none, delete it"
+            )
+        self._before.rename(self._folder)
 
     def clear(self) -> None:
         """Forget what is staged, unless it is committed."""
@@ -104,13 +138,13 @@ class Stage:
         for file in files.values():
             with suppress(OSError):  # it may still hold what there was no room for
                 file.close()
-        if not self.interrupted:
+        if not self._journal.exists():
             for path in self._folder.iterdir():
                 path.unlink()
 
     def close(self) -> None:
         """Leave no trace but what is still to be carried out."""
-        if self._folder.exists() and not self.interrupted:
+        if self._folder.exists() and not self._journal.exists():
             self.clear()
             self._folder.rmdir()
 
@@ -180,7 +214,7 @@ class Stage:
 
     def _promise(self, source: int, targets: tuple[_Target, ...], size: int, kept: int) -> _Journal:
         """Write the journal, all of it or nothing."""
-        journal = _Journal(targets, size, kept, digest(source, kept, size).hex())
+        journal = _Journal(targets, size, kept, digest(source, kept, size).hex(), self._origin)
         draft = self._folder / "draft"
         with draft.open("wb") as file:
             file.write(msgspec.json.encode(journal))
@@ -191,8 +225,10 @@ class Stage:
 
     def carry_out(self, source: int) -> None:
         """Do what is promised, or the rest of it; the mbox *source* is open and locked."""
-        if self.interrupted:
-            journal = msgspec.json.decode(self._journal.read_bytes(), type=_Journal)
+        if self._journal.exists():
+            journal = _read(self._journal)
+            if journal.source not in ("", self._origin):
+                raise MailboxError(f"{self._folder} is what an interrupted run on {journal.source} left: process that")
             for target in journal.targets:
                 self._append(target)
             self._shrink(source, journal)
@@ -274,6 +310,15 @@ def _chunks(descriptor: int, start: int, end: int) -> Iterator[bytes]:
     with Span(descriptor, start, end) as span:
         while chunk := span.read(CHUNK):
             yield chunk
+
+
+def _read(journal: Path) -> _Journal:
+    try:
+        return msgspec.json.decode(journal.read_bytes(), type=_Journal)
+    except (msgspec.MsgspecError, UnicodeError):
+        raise MailboxError(
+            f"{journal} is damaged: see what the files beside it have that the mboxes lack, then delete {journal.parent}"
+        ) from None
 
 
 def _between(runs: Iterable[_Run], size: int) -> Iterator[tuple[int, int]]:

@@ -407,6 +407,42 @@ def test_what_a_run_of_an_earlier_version_left(
     assert names(first) == ["box", "box.Processed"]
 
 
+@pytest.mark.parametrize("what", ["symlink", "symlink to nothing", "fifo", "somebody else's"])
+def test_nothing_is_appended_to_what_is_no_mbox_of_ours(what: str, box: MboxBox) -> None:
+    box.put(ONE)
+    victim, target = box.root / "authorized_keys", box.root / "box.Processed"
+    victim.write_bytes(b"a key\n")
+    if what == "fifo":
+        os.mkfifo(target)
+    elif what == "somebody else's":
+        if os.geteuid():
+            pytest.skip("only root can give a file away")
+        target.touch()
+        os.chown(target, 65534, 65534)
+    else:
+        target.symlink_to(victim if what == "symlink" else box.root / "new_keys")
+    with pytest.raises(MailboxError, match=r"box.Processed is no file of yours or of the owner of .*: nothing"):
+        box.run({})
+    assert victim.read_bytes() == b"a key\n"
+    assert names(box) == ["authorized_keys", "box", "box.Processed"]
+    assert box.path.read_bytes() == FROM + ONE + b"\n"
+    target.unlink()
+    assert box.run({}) == [ONE]
+
+
+def test_root_appends_to_mboxes_of_the_owner(box: MboxBox) -> None:
+    if os.geteuid():
+        pytest.skip("only root can give a file away")
+    box.put(ONE)
+    target = box.root / "box.Processed"
+    target.touch()
+    for path in (box.path, target):
+        os.chown(path, 65534, 65534)
+    box.run({})
+    assert target.read_bytes() == FROM + ONE + b"\n"
+    assert target.stat().st_uid == 65534
+
+
 @pytest.mark.parametrize("end", [b"", b"\n", b"\n\n", b"\r\n\r\n"])
 def test_targets_stay_mboxes(end: bytes, box: MboxBox) -> None:
     box.path.write_bytes(FROM + b"Subject: 1\n\nOne" + end)

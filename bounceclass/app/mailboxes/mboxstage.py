@@ -13,10 +13,12 @@ waits for the lock would deliver into the file that was.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import os
-from contextlib import suppress
+import stat
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -195,22 +197,43 @@ class Stage:
                 kept.writelines(_chunks(source, start, end))
             _finish(kept)
             kept_size = kept.tell()
-        self._promise(source, tuple(map(self._target, self._files)), size, kept_size)
+        self._promise(source, tuple(self._target(source, name) for name in self._files), size, kept_size)
         return True
 
-    def _target(self, name: str) -> _Target:
+    def _target(self, source: int, name: str) -> _Target:
         """Return how the target stands now, made where there is none; it ends with an empty line."""
         path = self._shelf / f"{self._box.name}.{name}"
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        with self._opened(path, source) as descriptor:
+            size = os.fstat(descriptor).st_size
+            tail = os.pread(descriptor, 3, max(size - 3, 0))
+            end = _missing_end(tail) if size else b""
+            _write(descriptor, end, size)
+        return _Target(f"to {name}", str(path), size + len(end))
+
+    @contextmanager
+    def _opened(self, path: Path, source: int) -> Iterator[int]:
+        """Open and lock a target, made where there is none.
+
+        Whoever may write in its directory may have laid a link to any file there, or a file
+        of somebody else: only one of ours or of the owner of the mbox *source* is opened.
+        """
+        refused = MailboxError(
+            f"{path} is no file of yours or of the owner of {self._box}: nothing is appended to it; take it away"
+        )
         try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
+        except OSError as error:
+            if error.errno == errno.ELOOP:
+                raise refused from None
+            raise
+        try:
+            about = os.fstat(descriptor)
+            if not stat.S_ISREG(about.st_mode) or about.st_uid not in (os.geteuid(), os.fstat(source).st_uid):
+                raise refused
             with locked(path, descriptor, self._timeout):
-                size = os.fstat(descriptor).st_size
-                tail = os.pread(descriptor, 3, max(size - 3, 0))
-                end = _missing_end(tail) if size else b""
-                _write(descriptor, end, size)
+                yield descriptor
         finally:
             os.close(descriptor)
-        return _Target(f"to {name}", str(path), size + len(end))
 
     def _promise(self, source: int, targets: tuple[_Target, ...], size: int, kept: int) -> _Journal:
         """Write the journal, all of it or nothing."""
@@ -230,29 +253,24 @@ class Stage:
             if journal.source not in ("", self._origin):
                 raise MailboxError(f"{self._folder} is what an interrupted run on {journal.source} left: process that")
             for target in journal.targets:
-                self._append(target)
+                self._append(source, target)
             self._shrink(source, journal)
             self._journal.unlink()
             sync_directories([self._folder, self._shelf])
         self.clear()
 
-    def _append(self, target: _Target) -> None:
+    def _append(self, source: int, target: _Target) -> None:
         """Append a stage to its target, or what is still missing of it.
 
         Where something else was written to the target since it was promised, all is appended.
         """
-        path = Path(target.path)
-        with (self._folder / target.stage).open("rb") as stage:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-            try:
-                with locked(path, descriptor, self._timeout):
-                    done = _in_common(stage, descriptor, target.size)
-                    at = os.fstat(descriptor).st_size if done is None else target.size + done
-                    stage.seek(done or 0)
-                    _copy(stage, descriptor, at)
-                    os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+        staged = self._folder / target.stage
+        with staged.open("rb") as stage, self._opened(Path(target.path), source) as descriptor:
+            done = _in_common(stage, descriptor, target.size)
+            at = os.fstat(descriptor).st_size if done is None else target.size + done
+            stage.seek(done or 0)
+            _copy(stage, descriptor, at)
+            os.fsync(descriptor)
 
     def _shrink(self, source: int, journal: _Journal) -> None:
         """Write what is kept over the source and cut off the rest, unless that is done."""

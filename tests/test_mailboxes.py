@@ -51,8 +51,18 @@ def test_what_is_left_stays_as_it_is(box: Box) -> None:
 
 def test_what_is_deleted_is_gone(box: Box) -> None:
     box.put(*KINDS)
-    assert box.run(KINDS, after="delete") == [ONE, TWO, THREE, FOUR]
+    assert box.run(dict.fromkeys(KINDS, Kind.COMPLAINTS), after="delete") == [ONE, TWO, THREE, FOUR]
     assert box.folders() == {}
+
+
+def test_what_is_no_bounce_or_unsure_is_never_deleted(box: Box) -> None:
+    box.put(*KINDS)
+    assert box.run(KINDS, after="delete") == [ONE, TWO, THREE, FOUR]
+    assert box.folders() == {"": [THREE, FOUR]}
+    assert box.run(KINDS, after="delete") == ([] if isinstance(box, ImapBox) else [THREE, FOUR])
+    assert box.folders() == {"": [THREE, FOUR]}
+    assert box.run(KINDS) == [THREE, FOUR]
+    assert box.folders() == {Kind.NOT_A_BOUNCE: [THREE], Kind.UNSURE: [FOUR]}
 
 
 @pytest.mark.parametrize("after", ["move", "leave", "delete"])

@@ -125,7 +125,9 @@ def test_leave_and_delete(home: Path, maildir: Path) -> None:
     assert run("process", "-q", "--after", "leave", maildir).output == ""
     assert snapshot(maildir) == before
     assert rows(run("process", "--after", "delete", maildir))["messages"] == ["4", "0 new"]
-    assert filed(maildir) == {}
+    assert sorted(path.read_bytes() for path in (maildir / "new").iterdir()) == sorted([LETTER, VAGUE])
+    assert rows(run("process", "--after", "delete", maildir))["messages"] == ["2", "0 new"]
+    assert filed(maildir) == {"Maildir": 2}
 
 
 def test_an_mbox_and_a_directory(home: Path, tmp_path: Path) -> None:

@@ -75,9 +75,9 @@ def _described(found: Config) -> list[str]:
     lines = [f"ledger         {ledger}{', addresses as keyed hashes' if key else ''}"]
     lines.append(f"policy         {policy.name}: {policy.summary}")
     lines += [f"rules          {folder}" for folder in found.rules]
+    fates = {"move": "move to a folder by kind", "leave": "leave", "delete": "delete bounces and complaints"}
     for name, source in found.source.items():
-        what = {"move": "move to a folder by kind", "leave": "leave", "delete": "delete"}[source.after]
-        lines.append(f"source         {name}: {lock_name(source)}, then {what}")
+        lines.append(f"source         {name}: {lock_name(source)}, then {fates[source.after]}")
     for name, export in found.export.items():
         lines.append(f"export         {name}: {export.list} as {export.format} to {export.path}")
     if found.run.metrics:

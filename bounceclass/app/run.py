@@ -52,7 +52,11 @@ __all__ = ["Job", "Outcome", "pipe", "process", "report"]
 @click.argument("paths", nargs=-1, metavar="[PATH]...")
 @settings
 @click.option("--source", "wanted", multiple=True, metavar="NAME", help="Only this source of the configuration.")
-@click.option("--after", type=click.Choice(("move", "leave", "delete")), help="What becomes of the messages of PATHs.")
+@click.option(
+    "--after",
+    type=click.Choice(("move", "leave", "delete")),
+    help="What becomes of the messages of PATHs. What is no bounce, or unsure, is never deleted but left.",
+)
 @click.option("--dry-run", is_flag=True, help="Judge and count, and change nothing anywhere.")
 @click.option("--watch", "watching", is_flag=True, help="Go on, and wait for new mail.")
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing unless something needs a person, for cron.")

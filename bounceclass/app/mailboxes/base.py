@@ -59,6 +59,7 @@ class Mailbox(Protocol):
     def file(self, filed: Sequence[tuple[Any, Kind]]) -> None:
         """Do what is set with the messages of these handles: move them into a folder by kind, delete or leave them.
 
+        Of what is set to be deleted, what is no bounce or unsure is left (``Settings.fate``).
         To be called only once their verdicts are safe.  Batches come in the order in which
         they were fetched; in a dry run nothing happens.  It may be done only when the
         mailbox is left: what is interrupted before is fetched again by the next run.

@@ -56,7 +56,10 @@ class DirectoryMailbox:
             if not os.path.lexists(path):
                 continue  # somebody else moved or deleted it
             self._forget_half_moved(path)
-            if self._source.after == "delete":
+            fate = self._source.fate(kind)
+            if fate == "leave":
+                continue
+            if fate == "delete":
                 path.unlink()
                 continue
             target = self._folder(kind)

@@ -6,7 +6,8 @@ EXAMINE.  Messages are moved with MOVE (RFC 6851).  Without it they are copied, 
 run which messages an interrupted one may have copied already.  A plain EXPUNGE, which
 would remove what others marked, is never sent: without UIDPLUS messages stay marked.
 
-Messages that are to be left get a keyword too, by which the next run passes them over.
+Messages that are to be left get a keyword too, by which the next run passes them over;
+where bounces are deleted, what is no bounce gets another one.
 Where the server keeps no keywords each run reads them all again, which is harmless to
 whoever knows messages by their content.
 """
@@ -37,8 +38,12 @@ FILING = b"$BounceclassFiling"
 """The keyword of a message that is being copied."""
 DONE = b"$BounceclassDone"
 """The keyword of a message that is left where it is."""
+SPARED = b"$BounceclassSpared"
+"""The keyword of a message that is left where others are deleted."""
 REMOVED = b"$BounceclassRemoved"
 """The keyword of a message that we, and nobody else, marked as deleted."""
+_LEFT = {"leave": DONE, "delete": SPARED}
+"""The keyword of what is left, by what is set; another setting looks at it again."""
 DELETED = rb"\Deleted"
 BATCH = 200
 """Messages that a command names at most."""
@@ -189,8 +194,8 @@ class ImapMailbox:
     def _fresh(self) -> list[int]:
         """Return the UIDs of the messages that this connection has not fetched, in their order."""
         criteria = ["UNDELETED"]
-        if self._source.after == "leave" and self._keywords:
-            criteria += ["UNKEYWORD", _text(DONE)]
+        if self._keywords and self._source.after in _LEFT:
+            criteria += ["UNKEYWORD", _text(_LEFT[self._source.after])]
         if self._read:
             criteria += ["UID", f"{self._read + 1}:*"]
         # the range always has the last message, however low its UID
@@ -244,18 +249,18 @@ class ImapMailbox:
             return
         # a handle of another UIDVALIDITY means nothing here: its message is fetched again
         valid = [(handle.uid, kind) for handle, kind in filed if handle.uidvalidity == self._uidvalidity]
-        groups: dict[str, list[int]] = defaultdict(list)
+        groups: dict[tuple[str, str], list[int]] = defaultdict(list)
         for uid, kind in valid:
-            groups[self._source.folder_name(kind)].append(uid)
-        for name, group in groups.items():
+            groups[self._source.fate(kind), self._source.folder_name(kind)].append(uid)
+        for (fate, name), group in groups.items():
             for uids in _batches(sorted(group)):
-                self._file(uids, name)
+                self._file(uids, fate, name)
 
-    def _file(self, uids: list[int], name: str) -> None:
-        if self._source.after == "leave":
+    def _file(self, uids: list[int], fate: str, name: str) -> None:
+        if fate == "leave":
             if self._keywords:
-                self._mark(uids, DONE)
-        elif self._source.after == "delete":
+                self._mark(uids, _LEFT[self._source.after])
+        elif fate == "delete":
             self._remove(uids)
         elif self._has("MOVE"):
             target = self._target(name)

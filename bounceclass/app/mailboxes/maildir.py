@@ -53,10 +53,10 @@ class MaildirMailbox:
         changed: set[Path] = set()
         targets: dict[Kind, Path] = {}
         for handle, kind in filed:
-            path = _present(handle)
-            if path is None:
-                continue  # somebody else moved or deleted it
-            if self._source.after == "delete":
+            fate, path = self._source.fate(kind), _present(handle)
+            if path is None or fate == "leave":
+                continue  # without a path somebody else moved or deleted it
+            if fate == "delete":
                 path.unlink()
             else:
                 if kind not in targets:

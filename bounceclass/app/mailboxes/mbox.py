@@ -90,8 +90,10 @@ class MboxMailbox:
             return
         try:
             for place, kind in sorted(filed):
-                name = None if self._source.after == "delete" else self._source.folder_name(kind)
-                self._stage.add(self._opened.fileno(), place, name)
+                fate = self._source.fate(kind)
+                if fate != "leave":
+                    name = None if fate == "delete" else self._source.folder_name(kind)
+                    self._stage.add(self._opened.fileno(), place, name)
         except BaseException:
             self._stage.clear()  # half a message may be staged: the next run begins again
             raise

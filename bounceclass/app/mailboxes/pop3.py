@@ -178,11 +178,10 @@ class Pop3Mailbox:
         if self._after == "leave":
             return
         if self._keep:
-            filed = [(handle, kind) for handle, kind in filed if handle.draft]  # what could not be read stays
             for handle, kind in filed:
                 self._move(handle.draft, handle.unique, self._folder(self._keep, kind) / "cur")
             sync_directories(self._folder(self._keep, kind) / "cur" for kind in Kind)
-        for handle, _ in filed:
+        for handle in (handle for handle, kind in filed if self._source.fate(kind) != "leave"):
             self._server.ask("to delete a message", self._client.dele, handle.number)
             self._deleted = True
 

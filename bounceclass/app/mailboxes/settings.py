@@ -45,7 +45,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, ta
     """What all types have in common."""
 
     after: After = "move"
-    """What becomes of a message whose verdict is recorded; ``delete`` cannot be undone."""
+    """What becomes of a message whose verdict is recorded; ``delete`` cannot be undone, see ``fate``."""
     folders: dict[Kind, Text] = {}
     """Other names for the folders that messages are moved to."""
     max_bytes: Annotated[int, Meta(ge=1)] = mime.MAX_BYTES
@@ -54,6 +54,10 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, ta
     def folder_name(self, kind: Kind) -> str:
         """Return the name of the folder for messages of this kind."""
         return self.folders.get(kind, kind.value)
+
+    def fate(self, kind: Kind) -> After:
+        """Return what becomes of a message of this kind: what may be a letter to a person is never deleted."""
+        return "leave" if self.after == "delete" and kind in (Kind.NOT_A_BOUNCE, Kind.UNSURE) else self.after
 
 
 class _Local(Settings, frozen=True, kw_only=True):

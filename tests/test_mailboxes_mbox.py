@@ -375,6 +375,20 @@ def test_what_an_interrupted_run_left_is_finished_against_its_own_mbox(
         second.run({}, into=str(into))
 
 
+@pytest.mark.parametrize("left", [b"", FROM + TWO + b"\n", FROM + TWO], ids=["nothing", "a message", "no empty line"])
+def test_a_target_that_shrank_after_the_interruption(
+    left: bytes, box: MboxBox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = box.root / "box.Processed"
+    box.put(ONE)
+    target.write_bytes(FROM + TWO + b"\n" + FROM + THREE + b"\n")
+    interrupted(box, "_append", monkeypatch)
+    target.write_bytes(left)  # somebody deletes messages there
+    assert box.run({}) == []
+    assert target.read_bytes() == (FROM + TWO + b"\n" if left else b"") + FROM + ONE + b"\n"
+    assert box.folders()["Processed"] == ([ONE, TWO] if left else [ONE])
+
+
 def test_what_a_run_of_an_earlier_version_left(
     pair: tuple[MboxBox, MboxBox, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -204,11 +204,7 @@ class Stage:
         """Return how the target stands now, made where there is none; it ends with an empty line."""
         path = self._shelf / f"{self._box.name}.{name}"
         with self._opened(path, source) as descriptor:
-            size = os.fstat(descriptor).st_size
-            tail = os.pread(descriptor, 3, max(size - 3, 0))
-            end = _missing_end(tail) if size else b""
-            _write(descriptor, end, size)
-        return _Target(f"to {name}", str(path), size + len(end))
+            return _Target(f"to {name}", str(path), _end(descriptor))
 
     @contextmanager
     def _opened(self, path: Path, source: int) -> Iterator[int]:
@@ -262,12 +258,12 @@ class Stage:
     def _append(self, source: int, target: _Target) -> None:
         """Append a stage to its target, or what is still missing of it.
 
-        Where something else was written to the target since it was promised, all is appended.
+        Where the target was changed by somebody else since it was promised, all is appended.
         """
         staged = self._folder / target.stage
         with staged.open("rb") as stage, self._opened(Path(target.path), source) as descriptor:
             done = _in_common(stage, descriptor, target.size)
-            at = os.fstat(descriptor).st_size if done is None else target.size + done
+            at = _end(descriptor) if done is None else target.size + done
             stage.seek(done or 0)
             _copy(stage, descriptor, at)
             os.fsync(descriptor)
@@ -355,8 +351,20 @@ def _missing_end(tail: bytes) -> bytes:
     return b"\n" if tail.endswith(b"\n") else b"\n\n"
 
 
+def _end(descriptor: int) -> int:
+    """Return where an mbox ends, which is given an empty line there, unless it has one."""
+    size = os.fstat(descriptor).st_size
+    if not size:
+        return 0
+    missing = _missing_end(os.pread(descriptor, 3, max(size - 3, 0)))
+    _write(descriptor, missing, size)
+    return size + len(missing)
+
+
 def _in_common(stage: IO[bytes], descriptor: int, at: int) -> int | None:
-    """Return how much of the stage the target has from *at* on; None where it has something else."""
+    """Return how much of the stage the target has from *at* on; None where it has something else, or ends before."""
+    if os.fstat(descriptor).st_size < at:
+        return None
     done = 0
     while chunk := stage.read(CHUNK):
         there = os.pread(descriptor, len(chunk), at + done)

@@ -335,6 +335,26 @@ def test_a_copy_that_was_begun_is_finished_whatever_the_verdict_is_now(
     assert box.folders() == ({kind: [ONE], "Processed": [TWO]} if kind == Kind.UNSURE else {"Processed": [ONE, TWO]})
 
 
+@pytest.mark.parametrize("filed", [0, 1], ids=["at once", "between two batches"])
+def test_a_folder_that_is_made_anew_while_it_is_filed(filed: int, box: ImapBox, between: Proxy) -> None:
+    """UIDs of the folder that was are neither copied nor expunged in the new one."""
+    box.put(ONE, TWO)
+    between.hidden, between.cut_command, between.forward = (b"MOVE",), rb"UID COPY", True
+    with pytest.raises(MailboxError):
+        begin(box, **plain(between.port))
+    between.cut_command = None
+    with (
+        pytest.raises(MailboxError, match=r"127.0.0.1 has made the folder INBOX anew: run again") as found,
+        box.open(**plain(between.port)) as opened,
+    ):
+        handles = [one.handle for one in opened.messages()]
+        opened.file([(handle, Kind.PROCESSED) for handle in handles[:filed]])
+        between.replaced = {b"UIDVALIDITY ": b"UIDVALIDITY 1"}
+        opened.file([(handle, Kind.UNSURE) for handle in handles[filed:]])
+    assert found.value.temporary
+    assert box.folders() == {"": [ONE, TWO][filed:], "Processed": [ONE, TWO]}
+
+
 @pytest.mark.parametrize("security", ["tls", "none"])
 def test_a_connection_that_is_lost_at_any_byte(security: str, box: ImapBox, server: Dovecot) -> None:
     box.put(*(letter(number, b"x" * 2000) for number in range(3)))

@@ -66,6 +66,7 @@ class _Handle(NamedTuple):
 
 class _Copy(NamedTuple):
     folder: str
+    uidvalidity: int
     uid: int
 
 
@@ -144,11 +145,18 @@ class ImapMailbox:
     def _select(self) -> None:
         folder = self._source.folder
         try:
-            about = self._ask("a folder", self._client.select_folder, folder, readonly=self._dry)
+            self._uidvalidity, self._keywords = self._ask("a folder", _selected, self._client, folder, self._dry)
         except Refused as refused:
             raise self._missing(refused) from None
-        self._uidvalidity = int(about.get(b"UIDVALIDITY", 0))
-        self._keywords = rb"\*" in about.get(b"PERMANENTFLAGS", ())
+
+    def _select_again(self) -> None:
+        """Come back from another folder; where ours was made anew meanwhile, its UIDs mean other messages."""
+        before = self._uidvalidity
+        self._select()
+        if self._uidvalidity != before:
+            raise MailboxError(
+                f"{self._source.host} has made the folder {self._source.folder} anew: run again", temporary=True
+            )
 
     def _missing(self, refused: Refused) -> MailboxError:
         """Return what to say of a folder that cannot be opened, with the names that are most like it."""
@@ -297,9 +305,10 @@ class ImapMailbox:
             if copy is None or copy.folder != target:
                 wanted.append(uid)
             if copy and copy.folder != target:  # the verdict is another one now
-                self._ask("a folder", self._client.select_folder, copy.folder)
-                self._remove([copy.uid])
-                self._select()
+                uidvalidity, _ = self._ask("a folder", _selected, self._client, copy.folder)
+                if uidvalidity == copy.uidvalidity:
+                    self._remove([copy.uid])
+                self._select_again()
         if wanted:
             if self._keywords:
                 self._mark(wanted, FILING)
@@ -316,7 +325,7 @@ class ImapMailbox:
         for folder in {self._full_name(self._source.folder_name(kind)) for kind in Kind} if begun else ():
             if not self._ask("a folder", self._client.folder_exists, folder):
                 continue
-            self._ask("a folder", self._client.select_folder, folder)
+            uidvalidity, _ = self._ask("a folder", _selected, self._client, folder)
             copies = {
                 copy: self._content_of(copy)
                 for size in {size for size, _ in contents.values()}
@@ -326,9 +335,9 @@ class ImapMailbox:
                 copy = next((copy for copy, content in copies.items() if content == contents[uid]), None)
                 if copy is not None:
                     del copies[copy]
-                    found[uid] = _Copy(folder, copy)
+                    found[uid] = _Copy(folder, uidvalidity, copy)
         if begun:
-            self._select()
+            self._select_again()
         return found
 
     def _alike(self, size: int) -> list[int]:
@@ -372,6 +381,12 @@ class ImapMailbox:
 def _is_lost(error: Exception) -> bool:
     """Return whether an error says that the connection is gone; of a login it hides the error behind it."""
     return isinstance(error, IMAPClientAbortError) or isinstance(error.__context__, IMAPClientAbortError)
+
+
+def _selected(client: IMAPClient, folder: str, readonly: bool = False) -> tuple[int, bool]:
+    """Return the UIDVALIDITY of a folder, which is selected, and whether it takes keywords."""
+    about = client.select_folder(folder, readonly=readonly)
+    return int(about.get(b"UIDVALIDITY", 0)), rb"\*" in about.get(b"PERMANENTFLAGS", ())
 
 
 def _idle(client: IMAPClient, seconds: float) -> None:

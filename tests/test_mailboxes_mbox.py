@@ -179,6 +179,44 @@ def test_who_holds_a_lock_is_waited_for(lock: str, box: MboxBox) -> None:
     assert names(box) == ["box", "box.Processed"]
 
 
+@pytest.mark.parametrize("settings", [{"after": "leave"}, {"dry_run": True}], ids=["leave", "dry run"])
+@pytest.mark.parametrize("lock", ["fcntl", "dotlock"])
+def test_half_a_delivery_is_not_read(lock: str, settings: dict[str, Any], box: MboxBox) -> None:
+    box.put(ONE)
+    dotlock = box.path.with_name("box.lock")
+    half = len(FROM) + 1000
+    with box.path.open("ab") as file:
+        file.write((FROM + TWO)[:half])
+
+    def deliver() -> None:
+        """Write the other half, and take the lock away."""
+        with box.path.open("ab") as file:  # which drops a lock of fcntl that this process has
+            file.write((FROM + TWO)[half:] + b"\n")
+        dotlock.unlink() if lock == "dotlock" else next(holding, None)
+
+    if lock == "fcntl":
+        holding = held(box.path, 60)
+        next(holding)
+    else:
+        dotlock.write_text("1\n")
+    with pytest.raises(MailboxError, match="is locked by another program: try again later") as found:
+        box.run({}, timeout=0.5, **settings)
+    assert found.value.temporary
+    timer = threading.Timer(0.5, deliver)
+    timer.start()
+    assert box.run({}, timeout=20, **settings) == [ONE, TWO]
+    timer.join()
+    assert names(box) == ["box"]
+
+
+def test_a_forgotten_dotlock_keeps_nobody_from_reading(box: MboxBox) -> None:
+    box.put(ONE)
+    dotlock = box.path.with_name("box.lock")
+    dotlock.write_text(f"999999999 {socket.gethostname()}\n")
+    assert box.run({}, after="leave", timeout=2) == [ONE]
+    assert dotlock.exists()
+
+
 @pytest.mark.parametrize(
     ("content", "age", "forgotten"),
     [
@@ -279,6 +317,29 @@ def test_a_spool_that_cannot_be_written_in(public: Path) -> None:
     assert process.exitcode == 0
     assert (into / "box.Processed").read_bytes() == FROM + ONE + b"\n"
     assert box.path.read_bytes() == b""
+
+
+def test_an_mbox_that_can_only_be_read(public: Path) -> None:
+    box = MboxBox(public, None)
+    box.put(ONE)
+    dotlock = box.path.with_name("box.lock")
+    dotlock.touch(0o600)  # a forgotten one of somebody else, that nobody may read
+    os.utime(dotlock, (time.time() - mboxlock.STALE - 5,) * 2)
+    box.path.chmod(0o444)
+    box.root.chmod(0o555)
+    is_root = os.geteuid() == 0
+
+    def run() -> None:
+        if is_root:  # who may write anywhere
+            os.setgid(65534)
+            os.setuid(65534)
+        assert box.run({}, after="leave", timeout=1) == [ONE]
+
+    process = FORK.Process(target=run)
+    process.start()
+    process.join(30)
+    box.root.chmod(0o755)
+    assert process.exitcode == 0
 
 
 def test_a_stage_of_somebody_else_is_not_touched(box: MboxBox) -> None:

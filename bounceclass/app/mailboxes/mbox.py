@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from bounceclass.app import sources
 from bounceclass.app.mailboxes.base import Fetched, MailboxError, disk_errors
-from bounceclass.app.mailboxes.mboxlock import locked
+from bounceclass.app.mailboxes.mboxlock import locked, settled_size
 from bounceclass.app.mailboxes.mboxstage import Place, Span, Stage, digest
 from bounceclass.app.mailboxes.settings import mark
 from bounceclass.app.sources import CHUNK
@@ -108,7 +108,7 @@ class MboxMailbox:
         """Return the size of the mbox when no message is being delivered."""
         descriptor = self._opened.fileno()
         if self._leaves:
-            return os.fstat(descriptor).st_size
+            return settled_size(self._path, descriptor, self._source.timeout)
         with locked(self._path, descriptor, self._source.timeout):
             return os.fstat(descriptor).st_size
 

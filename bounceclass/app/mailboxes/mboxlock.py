@@ -9,15 +9,15 @@ import socket
 import threading
 import time
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from bounceclass.app.mailboxes.base import MailboxError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
-__all__ = ["locked"]
+__all__ = ["locked", "settled_size"]
 
 STALE = 300
 """Seconds after which any mail software takes a dotlock for forgotten."""
@@ -30,6 +30,9 @@ _BUSY = {errno.EACCES, errno.EAGAIN}
 _NOT_HERE = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
+T = TypeVar("T")
+
+
 @contextmanager
 def locked(path: Path, descriptor: int, timeout: float) -> Iterator[None]:
     """Hold both locks on the mbox at *path*, which is open as *descriptor* for writing.
@@ -37,14 +40,8 @@ def locked(path: Path, descriptor: int, timeout: float) -> Iterator[None]:
     Where its directory cannot be written in, or has no links, there is no dotlock.  While the locks are held
     no other descriptor of this file may be closed: POSIX drops the lock with the first.
     """
-    dotlock = path.with_name(f"{path.name}.lock")
-    until = time.monotonic() + timeout
-    about = os.fstat(descriptor)
-    file = about.st_dev, about.st_ino
-    while not _acquired(descriptor, dotlock, file):
-        if time.monotonic() >= until:
-            raise MailboxError(f"{path} is locked by another program: try again later", temporary=True)
-        time.sleep(PAUSE)
+    dotlock, file = _dotlock(path), _file(descriptor)
+    _patiently(lambda: _acquired(descriptor, dotlock, file) or None, path, timeout)
     try:
         yield
     finally:
@@ -54,6 +51,62 @@ def locked(path: Path, descriptor: int, timeout: float) -> Iterator[None]:
         finally:
             fcntl.lockf(descriptor, fcntl.LOCK_UN)
             _taken.discard(file)
+
+
+def settled_size(path: Path, descriptor: int, timeout: float) -> int:
+    """Return the size of the mbox at *path*, which is open as *descriptor*, when nobody is delivering into it.
+
+    Both locks of others are respected and nothing is made, for who may only read.
+    """
+    dotlock = _dotlock(path)
+    return _patiently(lambda: _settled(descriptor, dotlock), path, timeout)
+
+
+def _patiently(attempt: Callable[[], T | None], path: Path, timeout: float) -> T:
+    """Return what *attempt* does, tried again for as long as that is None."""
+    until = time.monotonic() + timeout
+    while (found := attempt()) is None:
+        if time.monotonic() >= until:
+            raise MailboxError(f"{path} is locked by another program: try again later", temporary=True)
+        time.sleep(PAUSE)
+    return found
+
+
+def _dotlock(path: Path) -> Path:
+    return path.with_name(f"{path.name}.lock")
+
+
+def _file(descriptor: int) -> tuple[int, int]:
+    about = os.fstat(descriptor)
+    return about.st_dev, about.st_ino
+
+
+def _settled(descriptor: int, dotlock: Path) -> int | None:
+    """Return the size, or None where somebody holds a lock, or delivered while we looked."""
+    with _taking:
+        if _file(descriptor) in _taken or _held(dotlock):
+            return None
+        if not _fcntl_locked(descriptor, fcntl.LOCK_SH):
+            return None
+        try:
+            size = os.fstat(descriptor).st_size
+            return None if _held(dotlock) or os.fstat(descriptor).st_size != size else size
+        finally:
+            fcntl.lockf(descriptor, fcntl.LOCK_UN)
+
+
+def _held(dotlock: Path) -> bool:
+    return os.path.lexists(dotlock) and not _forgotten(dotlock)
+
+
+def _fcntl_locked(descriptor: int, how: int) -> bool:
+    try:
+        fcntl.lockf(descriptor, how | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in _BUSY:
+            return False
+        raise
+    return True
 
 
 def _acquired(descriptor: int, dotlock: Path, file: tuple[int, int]) -> bool:
@@ -66,12 +119,8 @@ def _acquired(descriptor: int, dotlock: Path, file: tuple[int, int]) -> bool:
 
 def _both(descriptor: int, dotlock: Path) -> bool:
     """Take both locks or, so that nobody waits for us who has the other one, neither."""
-    try:
-        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        if error.errno in _BUSY:
-            return False
-        raise
+    if not _fcntl_locked(descriptor, fcntl.LOCK_EX):
+        return False
     try:
         if _dotlocked(dotlock):
             return True
@@ -118,12 +167,11 @@ def _is_ours(dotlock: Path) -> bool:
 def _forgotten(dotlock: Path) -> bool:
     """Return whether nobody holds this lock any more: a run of ours that was killed, or any other's long ago."""
     try:
-        age = time.time() - dotlock.stat().st_mtime
+        if time.time() - dotlock.stat().st_mtime > STALE:
+            return True
         process, _, host = dotlock.read_text("utf-8", "replace").strip().partition(" ")
     except OSError:
         return False
-    if age > STALE:
-        return True
     if host != socket.gethostname() or not process.isdecimal():
         return False
     with suppress(PermissionError):

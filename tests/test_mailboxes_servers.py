@@ -10,6 +10,7 @@ import socket
 import threading
 import time
 import traceback
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -184,6 +185,66 @@ def test_a_folder_that_is_missing(box: ImapBox) -> None:
         pass
     expected = f"no folder INBOX.Bounce for {box.account.user} at 127.0.0.1; try INBOX.Bounces, "
     assert str(found.value).startswith(expected)
+
+
+# --- answers that make no sense ---------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("said", "instead"),
+    [
+        (b"UIDVALIDITY ", b"UIDVALIDITY x"),
+        (b"[UIDVALIDITY ", b"[UIDVALIDITY (1) "),
+        (b"[PERMANENTFLAGS (", b"[PERMANENTFLAGS 5 ("),
+        (b"* SEARCH ", b"* SEARCH x "),
+        (b"RFC822.SIZE ", b"RFC822.SIZE x"),
+        (b"RFC822.SIZE ", b"RFC822.SIZE NIL "),
+        (b"RFC822.SIZE ", b"RFC822.SIZE (1) "),
+        (b"(UID ", b"(UID x"),
+        (b"* 1 FETCH ", b"* 1 FETCH )("),
+        (b"* 1 FETCH ", b"* x FETCH "),
+        (b"* 1 FETCH ", b"* 1 FETCH " + b"(" * 5000),
+        (b"BODY[]<0> {", b"BODY[]<0> {9999999999999999999999"),
+        (b"BODY[]<0> {", b"BODY[]<0> {999999999999999"),
+        (b"* BYE ", b"* x ("),
+        (b"OK Logout", b"\xff ("),
+        (b'(("INBOX." ".")) ', b"((NIL NIL)) "),
+        (b'(("INBOX." ".")) ', b"(5) "),
+        (b'(("INBOX." ".")) ', b'(("&" "\xff")) '),
+        (b"* CAPABILITY ", b"* CAPABILITY \xff "),
+        (b"* OK ", b"* \xff "),
+    ],
+)
+def test_an_imap_server_that_makes_no_sense(said: bytes, instead: bytes, box: ImapBox, between: Proxy) -> None:
+    box.put(ONE, TWO)
+    between.hidden = (b"MOVE",)
+    between.replaced = {said: instead}
+    # some of it is understood, or does not matter
+    with suppress(MailboxError), box.open(**plain(between.port, timeout=1.0)) as opened:
+        fetched = list(opened.messages())
+        opened.file([(one.handle, Kind.PROCESSED) for one in fetched if isinstance(one.content, bytes)])
+    between.replaced = {}
+    box.run({}, **plain(between.port))
+    assert sorted(content for contents in box.folders().values() for content in contents) == [ONE, TWO]
+
+
+@pytest.mark.parametrize(
+    ("said", "instead", "problem"),
+    [
+        (b"\r\n1 ", b"\r\nx ", r"pop3 gave an answer to the list of messages that makes no sense: ask who runs it"),
+        (b"\r\n1 ", b"\r\n \r\n1 ", r"pop3 gave an answer to the list of messages that makes no sense"),
+        (b"+OK 2 messages", b"+OK\r\n\xff \xff", r"pop3 gave an answer to the list of messages that makes no sense"),
+        (b"+OK 2 messages", b"\xff", r"pop3 refused the list of messages"),
+    ],
+)
+def test_a_pop3_server_that_makes_no_sense(said: bytes, instead: bytes, problem: str, pop3: Pop3Box) -> None:
+    pop3.put(ONE, TWO)
+    with proxy((HOST, pop3.ports.pop3)) as between:
+        between.replaced = {said: instead}
+        with pytest.raises(MailboxError) as found:
+            pop3.run({}, **plain(between.port))
+    assert re.search(problem.replace("pop3", f"{HOST}:{between.port}"), str(found.value)), str(found.value)
+    assert pop3.folders() == {"": [ONE, TWO]}
 
 
 # --- filing -----------------------------------------------------------------------

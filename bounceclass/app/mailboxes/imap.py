@@ -18,6 +18,7 @@ import difflib
 import hashlib
 import time
 from collections import defaultdict
+from contextlib import suppress
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
@@ -115,13 +116,9 @@ class ImapMailbox:
         if self._connection is None:
             return
         client, self._connection = self._connection, None
-        try:
-            if self._server.connected:
-                client.logout()  # never CLOSE, which expunges
-            else:
-                client.shutdown()
-        except (IMAPClientError, OSError):
-            pass  # all that was asked for is done, and the connection is gone
+        with suppress(MailboxError):  # all that was asked for is done, and the connection is gone
+            # never CLOSE, which expunges
+            self._ask("to log out", client.logout if self._server.connected else client.shutdown)
         self._server.connected = False
 
     @property
@@ -161,7 +158,7 @@ class ImapMailbox:
     def _missing(self, refused: Refused) -> MailboxError:
         """Return what to say of a folder that cannot be opened, with the names that are most like it."""
         wanted = self._source.folder
-        names = [name for _, _, name in self._ask("the list of folders", self._client.list_folders)]
+        names = [str(name) for _, _, name in self._ask("the list of folders", self._client.list_folders)]
         if wanted in names:
             return refused
         near = difflib.get_close_matches(wanted, names, n=3, cutoff=0.5) or sorted(names)[:5]
@@ -174,9 +171,7 @@ class ImapMailbox:
 
     def messages(self) -> Iterator[Fetched]:
         for batch in _batches(self._fresh()):
-            sizes = self._ask("the sizes", self._client.fetch, batch, ["RFC822.SIZE"])
-            known = {uid: about.get(b"RFC822.SIZE", 0) for uid, about in sizes.items()}
-            for chunk in _chunks(known, self._source.max_bytes):
+            for chunk in _chunks(self._ask("the sizes", _sizes, self._client, batch), self._source.max_bytes):
                 yield from self._fetch(chunk)
             self._read = batch[-1]
 
@@ -320,14 +315,14 @@ class ImapMailbox:
         A copy has the keyword, as the message has, and the same bytes.
         """
         begun = self._ask("a search", self._client.search, ["KEYWORD", _text(FILING), "UNDELETED"])
-        contents = {uid: self._content_of(uid) for uid in begun}
+        contents = {uid: self._ask("a message", self._content_of, uid) for uid in begun}
         found: dict[int, _Copy] = {}
         for folder in {self._full_name(self._source.folder_name(kind)) for kind in Kind} if begun else ():
             if not self._ask("a folder", self._client.folder_exists, folder):
                 continue
             uidvalidity, _ = self._ask("a folder", _selected, self._client, folder)
             copies = {
-                copy: self._content_of(copy)
+                copy: self._ask("a message", self._content_of, copy)
                 for size in {size for size, _ in contents.values()}
                 for copy in self._alike(size)
             }
@@ -347,9 +342,8 @@ class ImapMailbox:
 
     def _content_of(self, uid: int) -> tuple[int, bytes]:
         """Return the size of a message and the digest of all of it."""
-        answer = self._ask("a message", self._client.fetch, [uid], ["RFC822.SIZE", "BODY.PEEK[]"])
-        about = answer.get(uid, {})
-        return about.get(b"RFC822.SIZE", 0), hashlib.sha256(about.get(b"BODY[]") or b"").digest()
+        about = self._ask("a message", self._client.fetch, [uid], ["RFC822.SIZE", "BODY.PEEK[]"]).get(uid, {})
+        return int(about.get(b"RFC822.SIZE", 0)), hashlib.sha256(about.get(b"BODY[]") or b"").digest()
 
     # --- folders ------------------------------------------------------------------
 
@@ -365,7 +359,7 @@ class ImapMailbox:
 
     def _full_name(self, name: str) -> str:
         """Return the name of a folder with the prefix and the delimiter of the server; in the settings that is /."""
-        prefix, delimiter = self._namespace()
+        prefix, delimiter = self._ask("its namespaces", self._namespace)
         full = name.replace("/", delimiter) if delimiter else name
         return full if full.startswith(prefix) else prefix + full
 
@@ -373,7 +367,7 @@ class ImapMailbox:
         if self._has("NAMESPACE"):
             personal = self._ask("its namespaces", self._client.namespace).personal
             if personal:
-                return personal[0][0], personal[0][1] or ""
+                return personal[0][0] or "", personal[0][1] or ""
         listed = self._ask("the list of folders", self._client.list_folders, pattern="")
         return "", (listed[0][1] or b"").decode("ascii") if listed else ""
 
@@ -387,6 +381,10 @@ def _selected(client: IMAPClient, folder: str, readonly: bool = False) -> tuple[
     """Return the UIDVALIDITY of a folder, which is selected, and whether it takes keywords."""
     about = client.select_folder(folder, readonly=readonly)
     return int(about.get(b"UIDVALIDITY", 0)), rb"\*" in about.get(b"PERMANENTFLAGS", ())
+
+
+def _sizes(client: IMAPClient, uids: list[int]) -> dict[int, int]:
+    return {uid: int(about.get(b"RFC822.SIZE", 0)) for uid, about in client.fetch(uids, ["RFC822.SIZE"]).items()}
 
 
 def _idle(client: IMAPClient, seconds: float) -> None:

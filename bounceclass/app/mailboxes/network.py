@@ -28,6 +28,11 @@ MAX_QUOTED = 200
 """Characters of a server's answer that are shown."""
 # The response codes of RFC 5530, RFC 2449 and RFC 3206 that speak of a passing state
 _PASSING = re.compile(r"\[(?:UNAVAILABLE|INUSE|IN-USE|SERVERBUG|LIMIT|OVERQUOTA|LOGIN-DELAY|SYS/TEMP)\b", re.IGNORECASE)
+_NONSENSE = (
+    *(ValueError, LookupError, TypeError, AttributeError, AssertionError),
+    *(RecursionError, OverflowError, MemoryError),
+)
+"""What the libraries and we stumble over when a server does not keep to its protocol."""
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -62,6 +67,7 @@ class Server:
         """Return what *do* returns for these arguments; raise a ``MailboxError`` where the server or the way to it fails.
 
         *what* is what we ask for, as in "the login".  It is a ``Refused`` where the server said no.
+        *do* makes of the answer what is needed of it, so that one that makes no sense fails here.
         """
         try:
             return do(*args, **options)
@@ -71,6 +77,8 @@ class Server:
             problem = self._gone() if self._lost(error) else self._no(what, error)
         except (OSError, EOFError) as error:
             problem = self._gone(error) if self.connected else self._unreachable(error)
+        except _NONSENSE:
+            problem = MailboxError(f"{self._place} gave an answer to {what} that makes no sense: ask who runs it")
         raise problem
 
     def _no(self, what: str, error: Exception) -> MailboxError:

@@ -137,9 +137,9 @@ class Pop3Mailbox:
     # --- fetching -----------------------------------------------------------------
 
     def messages(self) -> Iterator[Fetched]:
-        sizes = self._server.ask("the list of messages", self._client.list)[1]
+        numbers = self._server.ask("the list of messages", self._numbers)
         names = self._names()
-        for number in (int(line.split()[0]) for line in sizes):
+        for number in numbers:
             name = f"pop3://{self._source.host}/{self._source.user};{names.get(number, number)}"
             try:
                 content, handle = self._server.ask("a message", self._retrieve, number, names.get(number, ""))
@@ -148,6 +148,9 @@ class Pop3Mailbox:
             else:
                 yield Fetched(name, content, handle)
 
+    def _numbers(self) -> list[int]:
+        return [int(line.split()[0]) for line in self._client.list()[1]]
+
     def _names(self) -> dict[int, str]:
         """Return the unique identifiers of the messages; none where the server has none (they are optional)."""
         try:
@@ -155,7 +158,7 @@ class Pop3Mailbox:
         except Refused:
             return {}
         pairs = (line.decode("ascii", "replace").split(maxsplit=1) for line in answer)
-        return {int(pair[0]): pair[1] for pair in pairs if len(pair) == 2}
+        return {int(pair[0]): pair[1] for pair in pairs if len(pair) == 2 and pair[0].isdecimal()}
 
     def _retrieve(self, number: int, name: str) -> tuple[bytes, _Handle]:
         """Return what is to be read of a message; all of it is written to a draft where it is to be kept."""

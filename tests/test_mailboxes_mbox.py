@@ -258,6 +258,17 @@ def test_what_another_program_changed_is_left_to_the_next_run(when: str, box: Mb
     assert names(box) == ["box"]
 
 
+def test_an_mbox_that_another_program_replaced_is_left_to_the_next_run(box: MboxBox) -> None:
+    """As mail readers do that write a new file and rename it: the one that we have open has no name any more."""
+    box.put(ONE, TWO)
+    with pytest.raises(MailboxError, match="was changed by another program"), box.open() as opened:
+        opened.file([(one.handle, Kind.PROCESSED) for one in opened.messages()])
+        (box.root / "new").write_bytes(box.path.read_bytes())
+        (box.root / "new").replace(box.path)
+    assert box.folders() == {"": [ONE, TWO]}
+    assert names(box) == ["box"]
+
+
 def test_the_file_itself_stays(box: MboxBox) -> None:
     """Who has it open and waits for the lock must not deliver into a file without a name."""
     box.put(ONE)

@@ -347,6 +347,18 @@ def test_drafts_of_runs_that_were_killed(pop3: Pop3Box) -> None:
         assert sorted(drafts.iterdir()) == [other, no_draft]
 
 
+def test_a_folder_that_is_made_anew_while_it_is_read(box: ImapBox, between: Proxy, server: Dovecot) -> None:
+    box.put(ONE, TWO)
+    inbox = server.root / "mail" / box.account.user
+    next(path for path in inbox.rglob("*.*,S=*") if ONE in lf(path.read_bytes())).chmod(0)  # the server says BYE
+    with (
+        box.open(**plain(between.port)) as opened,
+        pytest.raises(MailboxError, match=r"the connection to .* was lost"),
+    ):
+        between.replaced = {b"UIDVALIDITY ": b"UIDVALIDITY 1"}
+        next(opened.messages())
+
+
 # --- a connection that is lost ----------------------------------------------------
 
 

@@ -359,6 +359,17 @@ def test_a_folder_that_is_made_anew_while_it_is_read(box: ImapBox, between: Prox
         next(opened.messages())
 
 
+def test_a_full_disk_is_no_lost_connection(pop3: Pop3Box) -> None:
+    pop3.put(ONE, TWO)
+    with pytest.raises(MailboxError) as found, pop3.open() as opened:
+        mark = mailboxes.mark(pop3.settings())
+        (pop3.root / f"kept/tmp/{mark}.2.bounceclass").symlink_to("/dev/full")
+        list(opened.messages())
+    assert (str(found.value), found.value.temporary) == ("No space left on device", True)
+    assert pop3.folders() == {"": [ONE, TWO]}
+    assert pop3.run({}) == [ONE, TWO]
+
+
 # --- a connection that is lost ----------------------------------------------------
 
 

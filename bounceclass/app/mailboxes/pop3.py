@@ -142,7 +142,7 @@ class Pop3Mailbox:
         for number in numbers:
             name = f"pop3://{self._source.host}/{self._source.user};{names.get(number, number)}"
             try:
-                content, handle = self._server.ask("a message", self._retrieve, number, names.get(number, ""))
+                content, handle = self._retrieve(number, names.get(number, ""))
             except Refused as refused:
                 yield Fetched(name, refused, _Handle(number, None, ""))
             else:
@@ -160,12 +160,14 @@ class Pop3Mailbox:
         pairs = (line.decode("ascii", "replace").split(maxsplit=1) for line in answer)
         return {int(pair[0]): pair[1] for pair in pairs if len(pair) == 2 and pair[0].isdecimal()}
 
+    @disk_errors()
     def _retrieve(self, number: int, name: str) -> tuple[bytes, _Handle]:
         """Return what is to be read of a message; all of it is written to a draft where it is to be kept."""
         seen, content = hashlib.sha256(name.encode()), bytearray()
         draft = self._keep / "tmp" / f"{self._mark}.{number}{_DRAFT}" if self._keep else None
         with draft.open("wb") if draft else nullcontext() as file:
-            for line in self._client.lines(number):
+            lines = self._client.lines(number)
+            while (line := self._server.ask("a message", next, lines, None)) is not None:
                 if len(content) <= self._source.max_bytes:
                     content += line
                     del content[self._source.max_bytes + 1 :]

@@ -1,11 +1,11 @@
 """Taking messages out of one mbox into others so that a crash neither loses nor doubles any.
 
 Each message is first copied to a stage, a file for each target in a hidden directory
-beside them (``.bounces.mbox.<mark>.filing``, as other sources of the same name may be
-filed there too).  ``commit`` stages what stays in the source too and
-writes a journal: from that moment the filing is as good as done.  ``carry_out`` appends
-the stages to their targets and writes what stays over the source; it can be repeated
-from whatever point it was interrupted at, and is by the next run.
+beside them (``.bounces.mbox.<mark>.filing``, as other sources of the same name may be filed
+there too).  ``commit`` stages what stays in the source too and writes a journal: from that
+moment the filing is as good as done.  ``carry_out`` appends the stages to their targets and
+writes what stays over the source; it can be repeated from whatever point it was interrupted
+at, and is by the next run.
 
 The source is written in place, never replaced: a mail server that has opened it and
 waits for the lock would deliver into the file that was.
@@ -82,9 +82,8 @@ class Stage:
         self._shelf = shelf
         self._timeout = timeout
         self._origin = os.fsencode(os.path.realpath(box)).decode("utf-8", "backslashreplace")
-        self._before = (
-            shelf / f".{box.name}.filing"
-        )  # as earlier versions called it, whichever source of this name it was
+        # as earlier versions called it, whichever source of this name it was
+        self._before = shelf / f".{box.name}.filing"
         self._folder = shelf / f".{box.name}.{mark}.filing"
         self._journal = self._folder / "journal"
         self._kept = self._folder / "kept"

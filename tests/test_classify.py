@@ -733,3 +733,23 @@ def test_a_reply_that_names_the_sender_beside_the_recipient_is_about_the_recipie
 ) -> None:
     failure = verdict(final_recipient=recipient, diagnostic=diagnostic, returned={"from": ["news@example.org"]})
     assert failure.reason == "user_unknown"
+
+
+@pytest.mark.parametrize(
+    ("status", "source"), [("550-5.7.1 ", "diagnostic"), ("550-", "text")], ids=["the same", "only in the notes"]
+)
+def test_of_a_reply_that_is_cut_the_notes_have_the_rest(status: str, source: str) -> None:
+    failure = verdict(
+        diagnostic=f"{status}mailbox unavailable",
+        notes=f"<<< {status}mailbox unavailable\n<<< 550 5.7.1 Reject due to policy restrictions.",
+    )
+    assert (failure.reason, failure.reply_code, failure.status, failure.status_source, failure.suppress) == (
+        *("policy_rejected", 550, "5.7.1"),
+        *(source, False),
+    )
+
+
+@pytest.mark.parametrize("most", [0, -1])
+def test_at_least_a_byte_is_to_be_read(most: int) -> None:
+    with pytest.raises(ValueError, match=f"max_bytes must be 1 or more, not {most}"):
+        bounceclass.classify(RAW, max_bytes=most)

@@ -343,6 +343,7 @@ def test_of_two_rules_that_fit_equally_the_later_folder_wins(folder: Path) -> No
             "providers/example.toml: .*user_unkown'; did you mean 'user_unknown'",
         ),
         (PROVIDER.replace('source = "made up"', ""), "providers/example.toml: .*source"),
+        (PROVIDER + 'scope = "adress"\n', "rule\\[0\\].scope: Invalid enum value 'adress'; did you mean 'address'"),
         ("[[rule", "providers/example.toml: "),
         ('x = "\xff"', "providers/example.toml: is not written in UTF-8"),
         (PROVIDER.replace('"example"', '"google"'), r"the provider google is known; leave out \[provider\]"),

@@ -283,9 +283,9 @@ def read_words(
     if provider is None:
         by_host = rules.provider_of_host(remote or reply.host or reporting)
         provider = by_host or (marked[0] if marked else None) or rules.provider_of_domain(domain)
-    owners = {*marked, provider} if provider else set(marked)
+    providers = frozenset([*marked, provider] if provider else marked)
     if reply.code is not None and not (remote or reply.host) and (theirs := rules.provider_of_domain(domain)):
-        owners.add(theirs)  # who refused is not named, and *reporting* only tells of it
+        providers |= {theirs}  # who refused is not named, and *reporting* only tells of it
     said = rules.said(
         reply.text or words,
         before=reply.before,
@@ -293,7 +293,7 @@ def read_words(
         status=status,
         command=reply.command or command,
         dialect=dialect,
-        providers=frozenset(owners),
+        providers=providers,
     )
     return Reading(
         said=said,

@@ -174,9 +174,9 @@ def dissect(diagnostic: str) -> Reply:
     code, status, start = _codes(text[begin:] if begin else text)
     start += begin
     said = _joined(text[start:], code)
-    before = text[:start]
-    own = _TRANSLATED.search(before) if before.endswith((";", "; ")) else None
-    field = own[1] if own else None
+    before, field = text[:start], None
+    if before.endswith((";", "; ")) and (own := _TRANSLATED.search(before, max(start - MAX_MARK, 0))):
+        field, status = own[1], statuses.find(text[start:])
     return Reply(code=code, status=status, text=said, before=before, field=field, host=host, command=command)
 
 
@@ -243,14 +243,13 @@ def _codes(text: str) -> tuple[int | None, str | None, int]:
         if statuses.is_expiry(status):
             both = _behind(both, text)
             status = statuses.plain(both[2])
-        elif (outer := _outer(text, both)) is not None:
+        elif both.start() and (outer := _outer(text, both)) is not None:
             return int(text[outer : outer + 3]), status, outer
         return int(both[1]), status, both.start()
     start = _code_alone(text)
     if start is None:
         return None, statuses.find(text), 0
-    end = start if _TRANSLATED.search(text, max(start - MAX_MARK, 0), start) else 0
-    return int(text[start : start + 3]), statuses.find(text[end:]), start
+    return int(text[start : start + 3]), statuses.find(text), start
 
 
 def _outer(text: str, inner: re.Match[str]) -> int | None:

@@ -49,8 +49,9 @@ def is_plain_address(name: str) -> bool:
 def bare(name: str) -> str:
     """Return *name* without white space around it, and of a name-addr (RFC 5322 3.4) only the address."""
     name = name.strip()
-    found = _NAME_ADDR.fullmatch(name) if name.endswith(">") else None
-    return found[1].strip() if found else name
+    if name[-1:] == ">" and (found := _NAME_ADDR.fullmatch(name)):
+        return found[1].strip()
+    return name
 
 
 class Traffic:

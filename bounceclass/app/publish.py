@@ -66,7 +66,7 @@ def written(path: Path, ledger: Ledger, form: Format, chosen: List, *, then: str
 
 def check(config: Config, ledger: Ledger) -> None:
     """Raise ExportError where what *ledger* is going to have would empty an export; for whoever is to write into it."""
-    if ledger.is_empty() and not ledger.hashed:
+    if config.export and ledger.is_empty() and not ledger.hashed:
         for name, wanted in config.export.items():
             try:
                 _refuse_to_empty(Path(wanted.path), ledger, rendering(ledger, wanted.format, wanted.list))

@@ -247,9 +247,7 @@ def _codes(text: str) -> tuple[int | None, str | None, int]:
             return int(text[outer : outer + 3]), status, outer
         return int(both[1]), status, both.start()
     start = _code_alone(text)
-    if start is None:
-        return None, statuses.find(text), 0
-    return int(text[start : start + 3]), statuses.find(text), start
+    return None if start is None else int(text[start : start + 3]), statuses.find(text), start or 0
 
 
 def _outer(text: str, inner: re.Match[str]) -> int | None:

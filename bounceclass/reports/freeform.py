@@ -207,11 +207,11 @@ def _without_elsewhere(region: str, spots: list[_Spot]) -> list[_Spot]:
         before = region[region.rfind("\n", 0, spot.start) + 1 : spot.start]
         if spot.address.lower() in outside or not _REPLY.search(before):
             outside.add(spot.address.lower())
-            kept.append(spot)
-        elif not outside:
-            kept.append(spot)
-        elif not _ELSEWHERE.search(before):
-            kept.append(spot._replace(in_reply=True))
+        elif outside:
+            if _ELSEWHERE.search(before):
+                continue
+            spot = spot._replace(in_reply=True)  # noqa: PLW2901
+        kept.append(spot)
     return kept
 
 

@@ -98,9 +98,9 @@ def check(ctx: click.Context, path: Path | None, given: tuple[str, ...]) -> None
     """Tell whether addresses may be mailed.
 
     Those that may not are named on standard error, with the reason. With - a list is read from
-    standard input, one address a line or CSV with the address first, and the lines of those that
-    may be mailed are written to standard output. A line without an address is named on standard
-    error and left out.
+    standard input, one address a line or CSV with the address first or under a title such as
+    email, and the lines of those that may be mailed are written to standard output. A line without
+    an address, or with several and no title, is named on standard error and left out.
     """
     with _opened(path) as (_, ledger):
         if given == (STDIN,):
